@@ -1,0 +1,73 @@
+"""Images, label maps, data sets, augmentation and batches.
+
+A data set is a sequence of `Sample` (image, labels, name) with ``class_names``, ``palette`` and
+``ignore``; any object that has these will do for training.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from minifcn.data.augmentation import Augmentation
+from minifcn.data.batches import Batch, make_batch
+from minifcn.data.camvid import CamVid
+from minifcn.data.folder import Folder
+from minifcn.data.images import (
+    PIXEL_LIMIT,
+    SUFFIXES,
+    as_image,
+    read_image,
+    read_labels,
+    write_mask,
+    write_png,
+)
+from minifcn.data.paired import PairedFiles, Sample, check_labels, images_in
+from minifcn.data.palettes import read_palette, voc_palette
+from minifcn.data.shapes import Shapes
+from minifcn.data.voc import VOC
+
+DATASETS = ("shapes", "camvid", "voc", "folder")
+
+__all__ = [
+    "DATASETS", "PIXEL_LIMIT", "SUFFIXES", "VOC", "Augmentation", "Batch", "CamVid", "Folder",
+    "PairedFiles", "Sample", "Shapes", "as_image", "check_labels", "images_in", "make_batch",
+    "open_dataset", "read_image", "read_labels", "read_palette", "voc_palette", "write_mask",
+    "write_png",
+]
+
+
+def open_dataset(name: str, path: str | Path | None = None, split: str | None = "train", *,
+                 count: int = 1000, size: tuple[int, int] = (96, 96), seed: int = 0, year: int = 2012,
+                 class_names: Sequence[str] | None = None, palette_file: str | Path | None = None,
+                 ignore: int = 255) -> Shapes | PairedFiles:
+    """Open a data set by its name, as the command line does.
+
+    Parameters
+    ----------
+    name : "shapes", "camvid", "voc" or "folder"
+    path : path of its folder; ``shapes`` needs none
+    split : "train", "val", or a split of the data set's own
+    count, size, seed
+        For shapes: number of scenes, (h, w), and seed; splits differ at every seed.
+    year : for voc
+    class_names, palette_file, ignore : for folder
+
+    Raises
+    ------
+    ValueError
+        Unknown name, no path, or a data set that is not what it should be.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"there is no data set {name!r}; choose one of {', '.join(DATASETS)}")
+    if name == "shapes":
+        splits = ("train", "val", "test")
+        if split not in splits:
+            raise ValueError(f"shapes has the splits {', '.join(splits)}, not {split!r}")
+        return Shapes(count, size, seed=len(splits) * seed + splits.index(split))
+    if path is None:
+        raise ValueError(f"where is the data set {name}? give the path of its folder")
+    if name == "camvid":
+        return CamVid(path, split or "train")
+    if name == "voc":
+        return VOC(path, split or "train", year)
+    return Folder(path, class_names, palette_file, ignore, split)

@@ -1,0 +1,107 @@
+"""Random changes of an image and its labels together; off unless asked for.
+
+Every random number comes from the generator passed in, in a fixed order, so that a run that is
+resumed with the same generator sees the same pictures.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from minifcn.data.paired import Sample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a sample. The default changes nothing.
+
+    Parameters
+    ----------
+    flip : float
+        Probability of a horizontal flip.
+    scale : (smallest, largest)
+        Range of the factor of size, uniform in its logarithm: half is as likely as double.
+    crop : (h, w), optional
+        Size of a random window. What lies outside of the image has the mean colour and is ignored.
+    colour : float
+        Strength 0..1: brightness, contrast and the gain of each channel vary by up to this part.
+
+    Examples
+    --------
+    >>> augmentation = Augmentation(flip=0.5, scale=(0.75, 1.5), crop=(256, 256), colour=0.2)
+    """
+
+    flip: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[int, int] | None = None
+    colour: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip is a probability in 0..1, not {self.flip}")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale is (smallest, largest), both positive, not {self.scale}")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop is (h, w) of at least 1 pixel, not {self.crop}")
+        if not 0 <= self.colour <= 1:
+            raise ValueError(f"colour is a strength in 0..1, not {self.colour}")
+
+    def apply(self, sample: Sample, generator: np.random.Generator, ignore: int = 255,
+              mean_colour=(124, 116, 104)) -> Sample:
+        """A changed copy of a sample; ``ignore`` and ``mean_colour`` fill what a crop shows beyond it.
+
+        Labels take the nearest pixel, so that no new label appears.
+        """
+        image, labels, name = sample
+        if self.colour:
+            image = _colour(image, self.colour, generator)
+        if self.scale != (1.0, 1.0):
+            factor = np.exp(generator.uniform(*np.log(self.scale)))
+            image, labels = _resize(image, labels, factor)
+        if self.flip and generator.random() < self.flip:
+            image, labels = image[:, ::-1], labels[:, ::-1]
+        if self.crop is not None:
+            top, left = (_offset(extent, wanted, generator)
+                         for extent, wanted in zip(labels.shape, self.crop))
+            image = _window(image, top, left, self.crop, mean_colour)
+            labels = _window(labels, top, left, self.crop, ignore)
+        return Sample(np.ascontiguousarray(image), np.ascontiguousarray(labels), name)
+
+
+def _colour(image: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    contrast = 1 + generator.uniform(-strength, strength)
+    brightness = 255 * generator.uniform(-strength, strength) / 2
+    gains = 1 + generator.uniform(-strength, strength, size=3) / 2
+    values = np.arange(256.0)[:, None]
+    table = ((values - 128) * contrast + 128 + brightness) * gains
+    table = np.rint(table.clip(0, 255)).astype(np.uint8)
+    return np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)
+
+
+def _resize(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    h, w = (max(1, round(extent * factor)) for extent in labels.shape)
+    resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
+    # The pixel under the centre of each new one: Pillow's bilinear filter has the same centres.
+    rows = ((np.arange(h) + 0.5) * (labels.shape[0] / h)).astype(int)
+    columns = ((np.arange(w) + 0.5) * (labels.shape[1] / w)).astype(int)
+    return resized, labels[rows[:, None], columns]
+
+
+def _offset(extent: int, wanted: int, generator: np.random.Generator) -> int:
+    """Where the window begins: inside a larger image; negative, to contain it, for a smaller one."""
+    room = extent - wanted
+    return int(generator.integers(min(0, room), max(0, room) + 1))
+
+
+def _window(array: np.ndarray, top: int, left: int, size: tuple[int, int], fill) -> np.ndarray:
+    h, w = size
+    if 0 <= top <= array.shape[0] - h and 0 <= left <= array.shape[1] - w:
+        return array[top:top + h, left:left + w]
+    window = np.empty((h, w, *array.shape[2:]), dtype=np.result_type(array, np.min_scalar_type(fill)))
+    window[...] = fill
+    inside = array[max(top, 0):top + h, max(left, 0):left + w]
+    row, column = max(-top, 0), max(-left, 0)
+    window[row:row + inside.shape[0], column:column + inside.shape[1]] = inside
+    return window

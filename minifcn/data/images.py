@@ -1,0 +1,233 @@
+"""Images, label maps and masks: from files to arrays and back.
+
+Whatever Pillow may find in a file (palettes, 16 bits, alpha, EXIF rotation, animation) becomes one
+thing, or is refused with one sentence that names the file:
+
+- an image is uint8 (h, w, 3), RGB, upright;
+- a label map is an integer array (h, w) of class ids, exactly as stored;
+- a mask that we write is a palette PNG: class ids that every viewer shows in colour.
+"""
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from minifcn.files import written_whole
+
+PIXEL_LIMIT = 100_000_000
+
+# What Pillow decodes by itself. EPS would start Ghostscript, and nobody segments an ICO.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".jp2")
+
+ORIENTATION = 0x0112    # the EXIF tag; its values 2 to 8 say how to turn the stored pixels upright
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}
+# Pillow stretches grey of 2 and 4 bits to 0..255; a label map means the stored values.
+STRETCHED = {"L;2": 85, "L;4": 17}
+
+
+def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """Read an image file as it looks in a viewer.
+
+    Grey becomes three equal channels, CMYK and palettes become RGB, 16 bits are scaled by their full
+    range (65535 -> 255), transparent pixels are laid on white, EXIF rotation is applied; of an
+    animation or a file of several pages the first is taken.
+
+    Parameters
+    ----------
+    path : path of a JPEG, PNG, BMP, TIFF, WebP, GIF, PPM or JPEG 2000 file
+    limit : int
+        Largest number of pixels; a small file can claim a size that fills the memory.
+
+    Returns
+    -------
+    image : uint8 (h, w, 3), RGB
+
+    Raises
+    ------
+    ValueError
+        The file is empty, cut off, no image, over the limit, or of a kind that has no range of
+        colours (32-bit or floating point pixels).
+    OSError
+        The file is missing or may not be read.
+    """
+    with _opened(path, limit) as (image, _):
+        orientation = UPRIGHT.get(_orientation(image))
+        if image.mode == "F":
+            raise ValueError(f"{path} has floating point pixels, whose range is unknown; "
+                             "convert it to 8 or 16 bits")
+        if image.mode.startswith("I"):    # 16 bits, which some versions of Pillow widen to 32
+            values = np.asarray(image).astype(np.int64)
+            if values.min() < 0 or values.max() > 65535:
+                raise ValueError(f"{path} has 32-bit pixels, whose range is unknown; "
+                                 "convert it to 8 or 16 bits")
+            image = Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        try:
+            image = image.convert("RGB")
+        except (ValueError, OSError) as error:    # of a rare colour space
+            raise ValueError(f"{path} cannot be converted to RGB ({error}); save it as PNG") from error
+        return np.array(image if orientation is None else image.transpose(orientation))
+
+
+def read_labels(path: str | Path, palette: np.ndarray | None = None,
+                ids: Sequence[int] | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """Read a label map: one class id a pixel.
+
+    A palette file gives its indices, a grey file its values (1 to 16 bits, as stored), a file in
+    RGB colours the rows of ``palette``. EXIF rotation is not applied: labels are data, not a photo.
+
+    Parameters
+    ----------
+    path : path of a PNG, BMP, TIFF, WebP, GIF or PPM file
+        JPEG is refused: its compression invents labels along every edge.
+    palette : uint8 (k, 3), optional
+        Colours of a colour-coded file.
+    ids : k ints, optional
+        The label of each colour; by default 0, 1, 2 ...
+
+    Returns
+    -------
+    labels : integer (h, w), in the file's own width (uint8, uint16 or int32)
+
+    Raises
+    ------
+    ValueError
+        As ``read_image``; and for a colour that is not in the palette, with its position.
+    """
+    with _opened(path, limit) as (image, stored_as):
+        if image.format == "JPEG":
+            raise ValueError(f"{path} is a JPEG, whose compression changes labels; "
+                             "save label maps as PNG")
+        if image.mode in ("P", "I") or image.mode.startswith("I;16"):
+            return np.array(image)
+        if image.mode in ("1", "L"):
+            labels = np.array(image)
+            return labels.astype(np.uint8) // STRETCHED.get(stored_as, 1)
+        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+            image = image.convert("RGB")
+        if image.mode != "RGB":
+            raise ValueError(f"{path} has pixels of mode {image.mode}; a label map is a palette PNG, "
+                             "grey with one class id a pixel, or RGB colours of a palette")
+        if palette is None:
+            raise ValueError(f"{path} is coded in RGB colours, and no palette says what they mean; "
+                             "give a palette, or save it as grey PNG with one class id a pixel")
+        return _look_up(np.array(image), np.asarray(palette), ids, path)
+
+
+def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int] | None,
+             path: str | Path) -> np.ndarray:
+    """Replace each colour by its id: a binary search among the sorted colours of the palette."""
+    weights = np.array([65536, 256, 1], dtype=np.int32)
+    colours = palette.astype(np.int32) @ weights
+    order = np.argsort(colours, kind="stable")
+    pixels = (image[..., 0].astype(np.int32) << 16) | (image[..., 1].astype(np.int32) << 8) | image[..., 2]
+    found = order[np.searchsorted(colours[order], pixels).clip(max=len(colours) - 1)]
+    wrong = colours[found] != pixels
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(f"colour {tuple(int(v) for v in image[row, column])} at row {row}, column "
+                         f"{column} of {path} is not in the palette; add it there, or correct the file")
+    return np.asarray(range(len(palette)) if ids is None else ids, dtype=np.int32)[found]
+
+
+@contextmanager
+def _opened(path: str | Path, limit: int) -> Iterator[tuple[Image.Image, object]]:
+    """The decoded file and how its pixels are stored; what a decoder stumbles over is a ValueError."""
+    # A directory or a missing file raises the system's own error here, which names the path.
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # of Pillow's, about size and odd metadata: judged below
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ValueError(f"{path} is empty (0 bytes); copy it again")
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{path} has more pixels than the limit of {limit:,}; "
+                             f"scale it down ({error})") from error
+        except Image.UnidentifiedImageError as error:
+            raise ValueError(f"{path} is not an image that can be read ({', '.join(FORMATS)}); "
+                             "convert it to PNG") from error
+        except Exception as error:    # a broken header may end anywhere in any of the decoders
+            raise ValueError(f"{path} has a broken header ({error}); copy or convert it again") from error
+        width, height = image.size
+        if width * height == 0:
+            raise ValueError(f"{path} has no pixels ({width} x {height})")
+        if width * height > limit:
+            raise ValueError(f"{path} has {width} x {height} = {width * height:,} pixels, more than "
+                             f"the limit of {limit:,}; scale it down")
+        stored_as = image.tile[0][3] if image.tile else None
+        try:
+            image.load()
+        except Exception as error:    # as above
+            raise ValueError(f"{path} is cut off or damaged ({error}); copy it again") from error
+        yield image, stored_as
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except (SyntaxError, ValueError, EOFError, OSError):
+        return 1    # a broken EXIF block says nothing about the pixels, which are fine
+
+
+def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
+    """The array itself if it is an image, uint8 (h, w, 3); otherwise a ValueError says what to do."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is a {type(array).__name__}, not a NumPy array; "
+                         "read a file with minifcn.data.read_image(path)")
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+        raise ValueError(f"{name} is grey, shape {array.shape}; an image is (h, w, 3): "
+                         "np.repeat(image.reshape(h, w, 1), 3, axis=2)")
+    if array.ndim == 4:
+        raise ValueError(f"{name} is a batch, shape {array.shape}; pass the images one by one, as a list")
+    if array.ndim == 3 and array.shape[2] == 4:
+        raise ValueError(f"{name} has 4 channels, shape {array.shape}; drop alpha: image[..., :3]")
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(f"{name} has the shape {array.shape}; an image is (h, w, 3), RGB")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(f"{name} has no pixels, shape {array.shape}")
+    if array.dtype != np.uint8:
+        raise ValueError(f"{name} has dtype {array.dtype}; an image is uint8, 0..255: for values in 0..1 "
+                         "(image * 255).round().astype(np.uint8)")
+    return array
+
+
+def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray) -> None:
+    """Write class ids as a palette PNG, which ``read_labels`` gives back and viewers show in colour.
+
+    Parameters
+    ----------
+    path : path of the PNG; replaced at once, never half written
+    mask : integer (h, w), ids 0..255
+    palette : uint8 (classes, 3)
+        Ids beyond it are shown in VOC's pale void colour.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2 or mask.dtype.kind not in "ui" or mask.size == 0:
+        raise ValueError(f"a mask is an integer array (h, w), not {mask.dtype} {mask.shape}")
+    if mask.min() < 0 or mask.max() > 255:
+        value = mask.min() if mask.min() < 0 else mask.max()
+        raise ValueError(f"a palette PNG holds the ids 0..255; the mask for {path} has {value}")
+    image = Image.fromarray(mask.astype(np.uint8), mode="P")
+    colours = np.tile(np.array([224, 224, 192], np.uint8), (256, 1))
+    colours[:len(palette)] = np.asarray(palette)[:256]
+    image.putpalette(colours.tobytes())
+    write_png(path, image)
+
+
+def write_png(path: str | Path, image: Image.Image) -> None:
+    """Write a Pillow image as PNG, whole or not at all."""
+    with written_whole(path) as temporary:
+        image.save(temporary, format="PNG", optimize=True)

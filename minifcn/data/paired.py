@@ -1,0 +1,118 @@
+"""Data sets on disk: pairs of an image file and a label file, checked when opened, read when asked."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minifcn.data.images import SUFFIXES, read_image, read_labels
+
+
+class Sample(NamedTuple):
+    """One image uint8 (h, w, 3), its labels integer (h, w), and a name for messages and files."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    name: str
+
+
+class PairedFiles(Sequence):
+    """A sequence of `Sample`, read from pairs of files each time that one is asked for.
+
+    Parameters
+    ----------
+    pairs : list of (image path, labels path)
+    class_names : list of str
+        The classes; their ids are the positions in this list.
+    palette : uint8 (classes, 3)
+    ignore : int
+        The label that is neither trained on nor scored.
+    void : uint8 (k, 3), optional
+        Colours that mean ``ignore`` in label files coded in the palette's colours; without it, such
+        files are refused.
+    """
+
+    def __init__(self, pairs: list[tuple[Path, Path]], class_names: Sequence[str],
+                 palette: np.ndarray, ignore: int, void: np.ndarray | None = None) -> None:
+        self.pairs = pairs
+        self.class_names = list(class_names)
+        self.palette = np.asarray(palette, dtype=np.uint8)
+        self.ignore = ignore
+        self._void = void
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        image_path, labels_path = self.pairs[index]
+        image = read_image(image_path)
+        if self._void is None:
+            labels = read_labels(labels_path)
+        else:
+            ids = [*range(len(self.palette)), *[self.ignore] * len(self._void)]
+            labels = read_labels(labels_path, np.concatenate([self.palette, self._void]), ids)
+        if labels.shape != image.shape[:2]:
+            raise ValueError(f"{image_path} is {_size(image)} pixels (upright) and its labels "
+                             f"{labels_path} are {_size(labels)}; they have to be of one size")
+        check_labels(labels, len(self.class_names), self.ignore, labels_path)
+        return Sample(image, labels, image_path.stem)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def check_labels(labels: np.ndarray, classes: int, ignore: int, name: str | Path) -> None:
+    """Raise ValueError, with position and value, unless each label is a class or ``ignore``."""
+    wrong = (labels >= classes) & (labels != ignore)
+    if labels.dtype.kind == "i":
+        wrong |= (labels < 0) & (labels != ignore)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(f"label {labels[row, column]} at row {row}, column {column} of {name} is neither "
+                         f"a class (0..{classes - 1}) nor the ignore value {ignore}")
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """The image files of a folder by their names without suffix, in the order of the names.
+
+    Raises
+    ------
+    ValueError
+        The folder is missing, holds no image, or two images of one name.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise ValueError(f"{files[path.stem]} and {path.name} have one name; remove one of them")
+        files[path.stem] = path
+    if not files:
+        raise ValueError(f"{folder} holds no images ({' '.join(SUFFIXES)})")
+    return files
+
+
+def pair_up(images: Mapping[str, Path], labels: Mapping[str, Path],
+            image_folder: Path, label_folder: Path) -> list[tuple[Path, Path]]:
+    """Pairs of equal name; ValueError names the files that have no partner."""
+    for files, others, folder in ((images, labels, label_folder), (labels, images, image_folder)):
+        alone = [path for name, path in files.items() if name not in others]
+        if alone:
+            more = f" (and {len(alone) - 1} more files)" if len(alone) > 1 else ""
+            raise ValueError(f"{alone[0]}{more} has no partner {folder / alone[0].stem}.*")
+    return [(path, labels[name]) for name, path in images.items()]
+
+
+def pair_folders(image_folder: Path, label_folder: Path) -> list[tuple[Path, Path]]:
+    """Every image of one folder with the label file of the same name in another."""
+    return pair_up(images_in(image_folder), images_in(label_folder), image_folder, label_folder)
+
+
+def existing(paths: Iterable[Path]) -> Path | None:
+    """The first of the paths that is a folder."""
+    return next((path for path in paths if path.is_dir()), None)

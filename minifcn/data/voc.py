@@ -1,0 +1,71 @@
+"""PASCAL VOC segmentation: 20 classes of things and background, 255 on borders and difficult places.
+
+    VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg
+    VOCdevkit/VOC2012/SegmentationClass/2007_000033.png      (palette PNG)
+    VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt       (a name a line)
+
+Everingham et al.: The Pascal visual object classes challenge, 2010; host.robots.ox.ac.uk/pascal/VOC.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from minifcn.data.paired import PairedFiles, existing, images_in
+from minifcn.data.palettes import voc_palette
+
+CLASS_NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
+    "tv/monitor",
+)
+LISTS = Path("ImageSets", "Segmentation")
+
+
+class VOC(PairedFiles):
+    """A split of PASCAL VOC's segmentation images; 255 is ``ignore``.
+
+    Parameters
+    ----------
+    folder : path
+        ``VOCdevkit``, the folder that holds it, or ``VOC2012`` itself.
+    split : str
+        ``train``, ``val``, ``trainval``, or any list of one's own in ImageSets/Segmentation.
+    year : int
+        Which folder ``VOC<year>`` to take in VOCdevkit.
+
+    Raises
+    ------
+    ValueError
+        A folder, the list, or a file that it names is missing.
+    """
+
+    def __init__(self, folder: str | Path, split: str = "train", year: int = 2012) -> None:
+        folder = Path(folder)
+        candidates = [folder, folder / f"VOC{year}", folder / "VOCdevkit" / f"VOC{year}"]
+        lists = existing(candidate / LISTS for candidate in candidates)
+        if lists is None:
+            raise ValueError(f"no VOC{year} in {folder}: give the path of VOCdevkit, or of VOC{year} "
+                             f"with {LISTS}, JPEGImages and SegmentationClass")
+        names = _names(lists / f"{split}.txt")
+        root = lists.parent.parent
+        images = images_in(root / "JPEGImages")
+        labels = images_in(root / "SegmentationClass")
+        for files, kind in ((images, "JPEGImages"), (labels, "SegmentationClass")):
+            missing = [name for name in names if name not in files]
+            if missing:
+                raise ValueError(f"{lists / split}.txt names {missing[0]}, which is not in {root / kind} "
+                                 f"({len(missing)} of {len(names)} are missing)")
+        super().__init__([(images[name], labels[name]) for name in names], CLASS_NAMES, voc_palette(21),
+                         ignore=255, void=np.array([[224, 224, 192]]))
+
+
+def _names(path: Path) -> list[str]:
+    if not path.is_file():
+        others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt")))
+        raise ValueError(f"there is no list {path}; the splits there are: {others or 'none'}")
+    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f"the list {path} is empty")
+    return names

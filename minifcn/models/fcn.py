@@ -1,0 +1,235 @@
+"""Fully convolutional networks for semantic segmentation: FCN-32s, 16s and 8s (Long, Shelhamer, Darrell).
+
+          pool3 ------------------ score_pool3 ----.
+            |                                      |
+          pool4 ---- score_pool4 ----.             |
+            |                        v             v
+          pool5 - fc6 - fc7 - score_fr - x2 - (+) - x2 - (+) - x8        FCN-8s
+                                         x2 - (+) ------------ x16       FCN-16s
+                                         --------------------- x32       FCN-32s
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minifcn.layers import BilinearUpsample, Conv2d, ConvTranspose2d, Dropout
+from minifcn.models.bands import predict_scores
+from minifcn.models.geometry import GEOMETRIES, UPSAMPLING, Crop, plan
+from minifcn.models.network import Network
+from minifcn.models.summary import Summary, summarise
+from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled
+
+POOL_CHANNELS = {"pool3": STAGES[2][0], "pool4": STAGES[3][0]}
+AT_ONCE_SCALES = {"pool3": 0.0001, "pool4": 0.01}
+
+
+class Skip(NamedTuple):
+    """A finer prediction that is added to the upsampled coarser one."""
+
+    pool: str
+    score: Conv2d
+    scale: float
+    upsample: BilinearUpsample | ConvTranspose2d      # of the coarser scores
+
+
+class FCN(Network):
+    """A fully convolutional network on VGG16.
+
+    Parameters
+    ----------
+    stride : {8, 16, 32}
+        FCN-8s, 16s or 32s.
+    classes : int
+    geometry : {"exact", "caffe"}
+        "exact" pads as little as alignment needs; "caffe" pads 100 pixels and crops, as the released
+        weights need.
+    width : float
+        Scales the channels of VGG16 (rounded, at least 1), for runs of seconds instead of hours.
+    fc_channels : int
+        Channels of fc6 and fc7.
+    upsampling : {"frozen", "learned"}
+        Bilinear interpolation, or a transposed convolution that starts as one.
+    at_once : bool
+        Scale pool4 by 0.01 and pool3 by 0.0001 before their score layers, to train all strides together.
+    dropout : float
+        Rate after fc6 and fc7, in training.
+    seed : int or None
+        Of the He normal weights and the dropout masks. None leaves all weights zero, for a file to fill.
+    dtype : {"float32", "float64"}
+
+    References
+    ----------
+    Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, CVPR 2015,
+    section 4; Shelhamer, Long, Darrell, PAMI 2017 (at once).
+    """
+
+    def __init__(self, stride: int = 8, classes: int = 21, geometry: str = "exact", width: float = 1.0,
+                 fc_channels: int = 4096, upsampling: str = "frozen", at_once: bool = False,
+                 dropout: float = 0.5, seed: int | None = 0, dtype="float32"):
+        config = {"stride": stride, "classes": classes, "geometry": geometry, "width": width,
+                  "fc_channels": fc_channels, "upsampling": upsampling, "at_once": at_once,
+                  "dropout": dropout, "seed": seed, "dtype": str(np.dtype(dtype))}
+        check_config(config)
+        super().__init__(config, classes)
+        self.stride, self.geometry = stride, geometry
+        paddings = GEOMETRIES[geometry]
+        rng = None if seed is None else np.random.default_rng(seed)
+
+        self.backbone = Backbone(width, paddings.conv1_1, rng, dtype)
+        channels = scaled(STAGES[-1][0], width)
+        self.fc6 = Conv2d("fc6", (FC6_SIZE, FC6_SIZE, channels, fc_channels), padding=paddings.fc6,
+                          relu=True, rng=rng, dtype=dtype)
+        self.fc7 = Conv2d("fc7", (1, 1, fc_channels, fc_channels), relu=True, rng=rng, dtype=dtype)
+        self.drop6, self.drop7 = Dropout("drop6", dropout), Dropout("drop7", dropout)
+        self.score_fr = Conv2d("score_fr", (1, 1, fc_channels, classes), dtype=dtype)
+
+        self.skips: list[Skip] = []
+        for name, factor, pool in UPSAMPLING[stride]:
+            padding = paddings.upsampling_padding(factor)
+            upsample = BilinearUpsample(name, factor, padding) if upsampling == "frozen" else \
+                ConvTranspose2d(name, classes, factor, padding, dtype)
+            if pool is None:
+                self.upsample = upsample
+            else:
+                score = Conv2d(f"score_{pool}", (1, 1, scaled(POOL_CHANNELS[pool], width), classes), dtype=dtype)
+                self.skips.append(Skip(pool, score, AT_ONCE_SCALES[pool] if at_once else 1.0, upsample))
+
+    @property
+    def layers(self):
+        skips = [layer for skip in self.skips for layer in (skip.upsample, skip.score)]
+        return [*self.backbone.layers, self.fc6, self.drop6, self.fc7, self.drop7, self.score_fr,
+                *skips, self.upsample]
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Class scores of every pixel, before the softmax.
+
+        Parameters
+        ----------
+        x : (n, h, w, 3) array
+            Preprocessed images of any size, in the network's dtype.
+        training : bool
+            Drop at random in fc6 and fc7, and remember what ``backward`` needs.
+
+        Returns
+        -------
+        scores : (n, h, w, classes) array
+        """
+        self.check_batch(x)
+        rows, columns = (plan(extent, self.stride, self.geometry) for extent in x.shape[1:3])
+        pools = self.backbone.forward(x, training)
+        y = self.fc6.forward(pools["pool5"], training)
+        y = self.drop6.forward(y, training, dropout_seed_of(self.dropout_seed, 6))
+        y = self.fc7.forward(y, training)
+        y = self.drop7.forward(y, training, dropout_seed_of(self.dropout_seed, 7))
+        y = self.score_fr.forward(y, training)
+        for skip in self.skips:
+            down, across = rows.fusions[skip.pool], columns.fusions[skip.pool]
+            y = skip.upsample.forward(y, training)
+            finer = skip.score.forward(scale(pools[skip.pool], skip.scale), training)
+            y = crop(y, down.upsampled, across.upsampled) + crop(finer, down.skip, across.skip)
+        y = self.upsample.forward(y, training)
+        self.dropout_seed += training
+        self._input_shape = x.shape if training else None
+        return np.ascontiguousarray(crop(y, rows.output, columns.output))
+
+    def backward(self, dscores: np.ndarray) -> None:
+        """Fill ``gradients`` from the gradient of the scores of the last ``forward(training=True)``.
+
+        Parameters
+        ----------
+        dscores : (n, h, w, classes) array
+        """
+        if self._input_shape is None:
+            raise ValueError("backward needs forward(x, training=True) first, once for each call")
+        n, h, w, _ = self._input_shape
+        if dscores.shape != (n, h, w, self.classes) or dscores.dtype != self.dtype:
+            raise ValueError(f"dscores has shape {dscores.shape} and dtype {dscores.dtype}; the scores "
+                             f"had {(n, h, w, self.classes)} and {self.dtype}")
+        for layer in self.layers:
+            layer.gradients = {}        # the old ones make room for the new
+        rows, columns = (plan(extent, self.stride, self.geometry) for extent in (h, w))
+        at_output = UPSAMPLING[self.stride][-1][0]
+        dy = uncrop(dscores, rows.output, columns.output, rows.after(at_output), columns.after(at_output))
+        dy = self.upsample.backward(dy)
+        dpools = {}
+        for skip in reversed(self.skips):
+            down, across = rows.fusions[skip.pool], columns.fusions[skip.pool]
+            name = skip.score.name
+            dfiner = uncrop(dy, down.skip, across.skip, rows.after(name), columns.after(name))
+            dpools[skip.pool] = scale(skip.score.backward(dfiner), skip.scale)
+            name = skip.upsample.name
+            dy = uncrop(dy, down.upsampled, across.upsampled, rows.after(name), columns.after(name))
+            dy = skip.upsample.backward(dy)
+        for layer in (self.score_fr, self.drop7, self.fc7, self.drop6, self.fc6):
+            dy = layer.backward(dy)
+        dpools["pool5"] = dy
+        self._input_shape = None
+        self.backbone.backward(dpools)
+
+    def predict(self, image: np.ndarray | list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """Class of every pixel.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 array, or a list of them of any sizes
+            Large pictures are worked through in overlapping tiles, with the same result.
+
+        Returns
+        -------
+        mask : (h, w) uint8 array (uint16 beyond 256 classes), or a list of them
+        """
+        if isinstance(image, (list, tuple)):
+            return [self.predict(each) for each in image]
+        self.check_image(image)
+        mask = np.empty(image.shape[:2], np.uint8 if self.classes <= 256 else np.uint16)
+        for tile, scores in predict_scores(self, image):
+            mask[tile] = scores.argmax(axis=-1)
+        return mask
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Softmax of the scores of one uint8 image (h, w, 3): (h, w, classes), in the network's dtype."""
+        self.check_image(image)
+        result = np.empty((*image.shape[:2], self.classes), self.dtype)
+        for tile, scores in predict_scores(self, image):
+            exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            result[tile] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+        return result
+
+    def summary(self, height: int = 500, width: int = 500) -> Summary:
+        """Layers with output shape, parameters, GMAC and memory for one image; ``print`` it."""
+        return summarise(self, height, width)
+
+
+def check_config(config: dict) -> None:
+    """Raise ValueError for an architecture that does not exist."""
+    for name, allowed in (("stride", (8, 16, 32)), ("geometry", ("exact", "caffe")),
+                          ("upsampling", ("frozen", "learned")), ("dtype", ("float32", "float64")),
+                          ("at_once", (False, True))):
+        if config[name] not in allowed:
+            raise ValueError(f"{name} is {config[name]!r}; use one of {', '.join(map(repr, allowed))}")
+    for name in ("classes", "fc_channels"):
+        if not isinstance(config[name], (int, np.integer)) or config[name] < 1:
+            raise ValueError(f"{name} is {config[name]!r}; give a whole number of at least 1")
+    if not 0 < config["width"] < 100:
+        raise ValueError(f"width is {config['width']}; give a factor such as 1.0 or 0.125")
+    if not 0 <= config["dropout"] < 1:
+        raise ValueError(f"dropout is {config['dropout']}; it is a rate of at least 0 and below 1")
+
+
+def scale(x: np.ndarray, factor: float) -> np.ndarray:
+    return x if factor == 1 else x * x.dtype.type(factor)
+
+
+def crop(x: np.ndarray, rows: Crop, columns: Crop) -> np.ndarray:
+    return x[:, rows.cells, columns.cells]
+
+
+def uncrop(dy: np.ndarray, rows: Crop, columns: Crop, all_rows, all_columns) -> np.ndarray:
+    """The backward pass of ``crop``: cells that were cut off had no influence, so their gradient is 0."""
+    if (rows.size, columns.size) == (all_rows.size, all_columns.size):
+        return dy
+    dx = np.zeros((len(dy), all_rows.size, all_columns.size, dy.shape[3]), dy.dtype)
+    crop(dx, rows, columns)[...] = dy
+    return dx

@@ -1,0 +1,221 @@
+"""What all networks share: named parameters and gradients, copying, files, preprocessing."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minifcn.layers import Layer
+from minifcn.models import files
+from minifcn.models.preprocessing import Preprocessing
+
+
+class Parameters(Mapping):
+    """The live parameter arrays of a network by name, such as ``conv1_1.weight``.
+
+    Whoever takes an array from here may write to it: the layer is told, and drops what it had computed
+    from the old values.
+    """
+
+    def __init__(self, layers: list[Layer]):
+        self._layers = {f"{layer.name}.{key}": (layer, key)
+                        for layer in layers for key in layer.parameters}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        layer, key = self._layers[name]
+        return layer.expose(key)
+
+    def __setitem__(self, name: str, value) -> None:
+        """Write values into the live array, which keeps its shape and dtype."""
+        array = self[name]
+        if array is not value:      # as after ``parameters[name] -= step``
+            if np.shape(value) not in ((), array.shape):
+                raise ValueError(f"{name} has shape {array.shape}, the new values {np.shape(value)}")
+            array[...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: layer.parameters[key].shape for name, (layer, key) in self._layers.items()}
+
+
+class Gradients(Mapping):
+    """The gradients of the last backward pass, with the keys of the parameters."""
+
+    def __init__(self, layers: list[Layer]):
+        self._layers = {f"{layer.name}.{key}": (layer, key)
+                        for layer in layers for key in layer.parameters}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        layer, key = self._layers[name]
+        if key not in layer.gradients:
+            raise ValueError(f"{name} has no gradient yet; call model.backward(dscores) first")
+        return layer.gradients[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+class CopyReport(NamedTuple):
+    """What ``copy_from`` did, as lists of parameter names."""
+
+    copied: list[str]
+    initial: list[str]      # kept their initial values
+    unused: list[str]       # of the other network, had no place here
+
+    def __str__(self) -> str:
+        return "\n".join(f"{title}: {', '.join(names) if names else 'none'}" for title, names in (
+            (f"copied ({len(self.copied)})", self.copied),
+            ("kept their initial values", self.initial),
+            ("not used of the other network", self.unused)))
+
+
+class Network:
+    """Base of VGG16 and FCN.
+
+    Attributes
+    ----------
+    config : dict
+        The arguments of the constructor; together with the parameters it is the whole network.
+    parameters, gradients : mapping of str to array
+        Live arrays, with the same keys.
+    dropout_seed : int
+        Seed of the next training step's dropout masks; each ``forward(training=True)`` adds one.
+    preprocessing : Preprocessing
+        What the weights expect; saved with them.
+    class_names : list of str
+    palette : (classes, 3) uint8 array
+    """
+
+    def __init__(self, config: dict, classes: int):
+        self.config = config
+        self.classes = classes
+        self.dtype = np.dtype(config["dtype"])
+        self.dropout_seed = config["seed"] or 0
+        self.preprocessing = Preprocessing.imagenet()
+        self.class_names = [f"class {index}" for index in range(classes)]
+        self.palette = voc_palette(classes)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers in the order of the forward pass."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters(self.layers)
+
+    @property
+    def gradients(self) -> Gradients:
+        return Gradients(self.layers)
+
+    def preprocess(self, image: np.ndarray) -> np.ndarray:
+        """A uint8 image (h, w, 3) as a batch of one, (1, h, w, 3), in the network's dtype."""
+        self.check_image(image)
+        return self.preprocessing.apply(image)[None].astype(self.dtype, copy=False)
+
+    def check_image(self, image: np.ndarray) -> None:
+        """Raise ValueError unless it is a uint8 array (h, w, 3)."""
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 \
+                or image.shape[2] != 3 or 0 in image.shape:
+            what = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else \
+                type(image).__name__
+            raise ValueError(f"an image is a uint8 array (h, w, 3) of at least one pixel, not {what}")
+
+    def check_batch(self, x: np.ndarray) -> None:
+        """Raise ValueError unless x is a batch (n, h, w, 3) of the network's dtype."""
+        if not isinstance(x, np.ndarray) or x.ndim != 4 or x.shape[3] != 3 or 0 in x.shape:
+            raise ValueError(f"x must be a batch of images (n, h, w, 3) of at least one pixel, not "
+                             f"{x.shape if isinstance(x, np.ndarray) else type(x).__name__}")
+        if x.dtype != self.dtype:
+            raise ValueError(f"x has dtype {x.dtype}, the network {self.dtype}; "
+                             f"model.preprocess makes the right one of an image")
+
+    def copy_from(self, other: Network, new_layers: tuple[str, ...] = ()) -> CopyReport:
+        """Start from another network's weights: layers of the same name are copied.
+
+        Only score and upsampling layers may be missing in the other network; they keep their initial
+        values, as in the paper's stages 32s -> 16s -> 8s. Anything else that cannot be copied
+        is refused before anything is changed. Along with the weights comes the preprocessing that they
+        expect, and with the score layers the class names and colours.
+
+        Parameters
+        ----------
+        other : Network
+            Such as an FCN of the coarser stride, or ``convolutionalize(vgg)``.
+        new_layers : tuple of str
+            Layers that keep their initial values although the other network has them, such as
+            ``("score_fr", "score_pool4", "score_pool3")`` for other classes.
+
+        Returns
+        -------
+        CopyReport
+            ``print`` it.
+
+        Raises
+        ------
+        ValueError
+            Naming each parameter that is missing or has another shape.
+        """
+        mine, theirs = self.parameters.shapes(), other.parameters.shapes()
+        layers = {name.split(".")[0] for name in mine}
+        if unknown := set(new_layers) - layers:
+            raise ValueError(f"there is no layer {', '.join(sorted(unknown))} here")
+        wanted = [name for name in mine if name.split(".")[0] not in new_layers]
+        copied = [name for name in wanted if mine[name] == theirs.get(name)]
+        initial = [name for name in mine if name not in copied]
+        faults = [f"{name} is missing in the other network" if name not in theirs else
+                  f"{name} has shape {mine[name]} here and {theirs[name]} there"
+                  for name in wanted if name not in copied
+                  and (name in theirs or not name.startswith(("score_", "upscore")))]
+        if faults:
+            raise ValueError("nothing was copied: " + "; ".join(faults) + ". Layers that shall start "
+                             "anew go into new_layers")
+        here, there = self.parameters, other.parameters
+        for name in copied:
+            here[name] = there[name]
+        self.preprocessing = other.preprocessing
+        if "score_fr.weight" in copied:
+            self.class_names, self.palette = list(other.class_names), other.palette.copy()
+        return CopyReport(copied, initial, [name for name in theirs if name not in copied])
+
+    def save(self, path: str | Path, tensors: Mapping[str, np.ndarray] | None = None,
+             metadata: Mapping[str, object] | None = None) -> None:
+        """Write one ``.safetensors`` file: parameters, architecture, classes, colours, preprocessing.
+
+        Parameters
+        ----------
+        path : path
+            Replaced only when the new file is whole.
+        tensors, metadata : mapping, optional
+            Training state that rides along: arrays, and JSON-able values.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; the old one is untouched.
+        """
+        files.write(path, self, tensors or {}, metadata or {})
+
+
+def voc_palette(classes: int) -> np.ndarray:
+    """The colours of PASCAL VOC for any number of classes, (classes, 3) uint8.
+
+    The bits of the class id are dealt in turn to red, green and blue, the highest colour bits first, so
+    that neighbouring ids get colours far apart.
+    """
+    ids = np.arange(classes)
+    palette = np.zeros((classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return palette

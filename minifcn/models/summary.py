@@ -1,0 +1,104 @@
+"""What a network costs on an image: shapes, parameters, multiplications, memory; nothing is run."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minifcn.layers import Conv2d, ConvTranspose2d, MaxPool2d
+from minifcn.models.geometry import plan
+
+INDEX_BYTES = 8     # argmax of a pooling, an int64 for each output
+
+
+class Row(NamedTuple):
+    """One layer, for one image."""
+
+    name: str
+    shape: tuple[int, int, int]     # of the output: h, w, c
+    parameters: int
+    macs: int                       # multiplications with addition
+    activation_bytes: int           # the output, and the argmax of a pooling
+
+
+class Summary(NamedTuple):
+    """Table of the layers; ``print`` it. Memory in bytes, without the interpreter and its libraries."""
+
+    title: str
+    rows: list[Row]
+    parameters: int
+    macs: int
+    predict_bytes: int      # weights, weights prepared by the engine, the largest activations
+    training_bytes: int     # weights, gradients, momentum, all activations (batch 1)
+
+    def __str__(self) -> str:
+        lines = [self.title, f"{'layer':<14}{'output h x w x c':>20}{'parameters':>14}{'GMAC':>9}{'MB':>9}"]
+        for row in self.rows:
+            lines.append(f"{row.name:<14}{' x '.join(map(str, row.shape)):>20}{row.parameters:>14,}"
+                         f"{row.macs / 1e9:>9.3f}{row.activation_bytes / 1e6:>9.1f}")
+        lines.append(f"{'total':<34}{self.parameters:>14,}{self.macs / 1e9:>9.3f}"
+                     f"{sum(row.activation_bytes for row in self.rows) / 1e6:>9.1f}")
+        lines.append(f"memory to predict {self.predict_bytes / 1e6:,.0f} MB, to train "
+                     f"{self.training_bytes / 1e6:,.0f} MB (SGD with momentum, batch 1)")
+        return "\n".join(lines)
+
+
+def summarise(model, height: int, width: int) -> Summary:
+    """Summary of an FCN for an image of ``height`` by ``width`` pixels."""
+    rows, columns = (plan(extent, model.stride, model.geometry) for extent in (height, width))
+    sizes = {down.name: (down.grid.size, across.grid.size)
+             for down, across in zip(rows.steps, columns.steps)}
+    itemsize = model.dtype.itemsize
+    table, channels = [], 3
+    before = (height, width)
+    for layer in model.layers:
+        if layer.name not in sizes:     # dropout
+            continue
+        h, w = sizes[layer.name]
+        macs, extra = 0, 0
+        if isinstance(layer, Conv2d):
+            kh, kw, c_in, channels = layer.parameters["weight"].shape
+            macs = h * w * kh * kw * c_in * channels
+        elif isinstance(layer, MaxPool2d):
+            extra = h * w * channels * INDEX_BYTES
+        else:       # upsampling: every input cell stamps the kernel, for all pairs of channels or for one each
+            pairs = channels**2 if isinstance(layer, ConvTranspose2d) else channels
+            macs = before[0] * before[1] * layer.size**2 * pairs
+        parameters = sum(array.size for array in layer.parameters.values())
+        table.append(Row(layer.name, (h, w, channels), parameters, macs, h * w * channels * itemsize + extra))
+        if not layer.name.startswith("score_pool"):
+            before = (h, w)
+    parameters = sum(row.parameters for row in table)
+    weight_bytes = parameters * itemsize
+    activations = sum(row.activation_bytes for row in table)
+    return Summary(
+        f"FCN-{model.stride}s, {model.geometry} geometry, {model.classes} classes, "
+        f"image of {height} x {width} pixels", table, parameters, sum(row.macs for row in table),
+        predict_bytes=weight_bytes + prepared_bytes(model) + forward_bytes(model, height, width),
+        training_bytes=3 * weight_bytes + activations + 2 * max(row.activation_bytes for row in table))
+
+
+def prepared_bytes(model) -> int:
+    """What the layers keep of their weights, in the form that the engine in use likes best."""
+    return 0
+
+
+def forward_bytes(model, height: int, width: int) -> int:
+    """The largest activations that live at the same time in a forward pass without training.
+
+    At each layer these are its input, its output, and the pools that a later fusion waits for.
+    """
+    rows, columns = (plan(extent, model.stride, model.geometry) for extent in (height, width))
+    waiting = {skip.pool for skip in model.skips}
+    channels, before, kept, largest = 3, height * width * 3, 0, 0
+    layers = {layer.name: layer for layer in model.layers}
+    for down, across in zip(rows.steps, columns.steps):
+        layer = layers.get(down.name)
+        if layer is not None and "weight" in layer.parameters:
+            channels = layer.parameters["weight"].shape[-1]
+        after = down.grid.size * across.grid.size * channels
+        indices = after * INDEX_BYTES if isinstance(layer, MaxPool2d) else 0
+        largest = max(largest, (before + after + kept) * model.dtype.itemsize + indices)
+        kept += after if down.name in waiting else 0
+        before = after
+    return int(np.ceil(largest))

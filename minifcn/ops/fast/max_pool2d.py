@@ -1,0 +1,106 @@
+"""Max pooling, windows of size k every s cells: the reference's formulas, channels in vectors.
+
+    x (n, h, w, c)   ->   y (n, oh, ow, c),  argmax (n, oh, ow, c) int64
+
+Forward, a task owns one row of y. A window's cells are visited in reading order, all channels
+of a cell at a time: the running maximum stays in the first-level cache, and the comparison has no
+branch.
+
+Backward, dx[n, argmax[n, i, j, c], c] += dy[n, i, j, c], and windows may overlap. A task owns as
+many rows of windows as point into the same part of dx, found from argmax itself: one row where
+windows do not overlap. So no two threads add to one value, and every value adds up in the order of
+the reference, to the same bits.
+"""
+import numpy as np
+from numba import prange
+
+from minifcn.ops.checks import dense, max_pool2d_size
+from minifcn.ops.compiling import compiled
+
+
+@compiled
+def _forward_row(x, i, size, stride, y, argmax):
+    """One image's x (h, w, c); one row of y and argmax (ow, c)."""
+    height, width, channels = x.shape
+    top = i * stride
+    for j in range(y.shape[0]):
+        left = j * stride
+        largest, best = y[j], argmax[j]
+        for c in range(channels):
+            largest[c] = -np.inf
+            best[c] = top * width + left
+        for a in range(top, min(top + size, height)):
+            for b in range(left, min(left + size, width)):
+                values, index = x[a, b], a * width + b
+                for c in range(channels):
+                    # greater, or the window's first NaN: not <= holds for both, == fails on a NaN
+                    wins = (not values[c] <= largest[c]) & (largest[c] == largest[c])
+                    largest[c] = values[c] if wins else largest[c]
+                    best[c] = index if wins else best[c]
+
+
+@compiled(parallel=True)
+def _forward(x, size, stride, y, argmax):
+    rows = y.shape[1]
+    for task in prange(y.shape[0] * rows):
+        n, i = task // rows, task % rows
+        _forward_row(x[n], i, size, stride, y[n, i], argmax[n, i])
+
+
+@compiled
+def _extremes(values):
+    least = largest = values[0]
+    for value in values:
+        least, largest = min(least, value), max(largest, value)
+    return least, largest
+
+
+@compiled(parallel=True)
+def _reach(argmax, reach):
+    """The first and the last cell of the image that each row of windows points at."""
+    for row in prange(argmax.shape[0]):
+        reach[row] = _extremes(argmax[row])
+
+
+@compiled
+def _scatter(dy, argmax, dx):
+    """One row of windows, dy and argmax (ow, c), onto one image's dx (h w, c)."""
+    for j in range(dy.shape[0]):
+        for c in range(dy.shape[1]):
+            dx[argmax[j, c], c] += dy[j, c]
+
+
+@compiled(parallel=True)
+def _backward(dy, argmax, starts, dx):
+    rows = dy.shape[0] // dx.shape[0]
+    for task in prange(starts.size - 1):
+        for row in range(starts[task], starts[task + 1]):
+            _scatter(dy[row], argmax[row], dx[row // rows])
+
+
+def _independent(reach, rows, cells):
+    """Where to cut the list of all images' rows of windows so that no two parts meet in dx."""
+    reach = reach + (np.arange(len(reach)) // rows * cells)[:, np.newaxis]
+    largest_before = np.maximum.accumulate(reach[:, 1])[:-1]
+    least_after = np.minimum.accumulate(reach[::-1, 0])[::-1][1:]
+    cuts = np.flatnonzero(least_after > largest_before) + 1
+    return np.concatenate([[0], cuts, [len(reach)]])
+
+
+def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
+    n, h, w, c = x.shape
+    oh, ow = (max_pool2d_size(extent, size, stride, ceil_mode) for extent in (h, w))
+    y, argmax = np.empty((n, oh, ow, c), x.dtype), np.empty((n, oh, ow, c), np.int64)
+    _forward(dense(x), size, stride, y, argmax)
+    return y, argmax
+
+
+def max_pool2d_backward(dy, argmax, x_shape):
+    n, h, w, c = x_shape
+    _, oh, ow, _ = dy.shape
+    dy, argmax = dense(dy).reshape(n * oh, ow, c), dense(argmax).reshape(n * oh, ow, c)
+    dx, reach = np.zeros((n, h * w, c), dy.dtype), np.empty((n * oh, 2), np.int64)
+    if dy.size:
+        _reach(argmax.reshape(n * oh, ow * c), reach)
+        _backward(dy, argmax, _independent(reach, oh, h * w), dx)
+    return dx.reshape(x_shape)
