@@ -74,9 +74,9 @@ class Conv2d(Layer):
         """The weight as the engine likes it best: made once, kept while nobody else can change it."""
         if self._exposed and sys.getrefcount(self.parameters["weight"]) == 2:   # ours, and the call's
             self._exposed = False
-        engine = ops.engine_name()
-        if self._prepared is not None and self._prepared[0] == engine and keep:
-            return self._prepared[1]
+        engine, prepared = ops.engine_name(), self._prepared
+        if prepared is not None and prepared[0] == engine and keep:
+            return prepared[1]
         made = ops.prepare_conv2d(self.parameters["weight"], self.stride, self.padding)
         self._prepared = (engine, made) if keep and not self._exposed else None
         return made
@@ -149,6 +149,7 @@ class Dropout(Layer):
 
     def forward(self, x, training=False, seed=0):
         if not training:
+            self.remembered = None
             return x
         y, self.remembered = ops.dropout_forward(x, self.rate, seed)
         return y

@@ -22,7 +22,7 @@ from minifcn.data.images import (
     write_png,
 )
 from minifcn.data.paired import PairedFiles, Sample, check_labels, images_in
-from minifcn.data.palettes import read_palette, voc_palette
+from minifcn.data.palettes import read_palette
 from minifcn.data.shapes import Shapes
 from minifcn.data.voc import VOC
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from minifcn.data.images import resize_labels
 from minifcn.data.paired import Sample
 
 
@@ -83,10 +84,8 @@ def _colour(image: np.ndarray, strength: float, generator: np.random.Generator) 
 def _resize(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     h, w = (max(1, round(extent * factor)) for extent in labels.shape)
     resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
-    # The pixel under the centre of each new one: Pillow's bilinear filter has the same centres.
-    rows = ((np.arange(h) + 0.5) * (labels.shape[0] / h)).astype(int)
-    columns = ((np.arange(w) + 0.5) * (labels.shape[1] / w)).astype(int)
-    return resized, labels[rows[:, None], columns]
+    # Pillow's bilinear filter has the same centres.
+    return resized, resize_labels(labels, (h, w))
 
 
 def _offset(extent: int, wanted: int, generator: np.random.Generator) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 
 from minifcn.data.images import read_labels
 from minifcn.data.paired import PairedFiles, existing, images_in, pair_folders
-from minifcn.data.palettes import read_palette, voc_palette
+from minifcn.data.palettes import read_palette
 
 # Of a folder without splits: every tenth image is for validation.
 VALIDATION_STEP = 10
@@ -99,7 +99,8 @@ def _count_classes(folder: Path, ignore: int) -> int:
     largest = -1
     for path in (path for labels in folders for path in images_in(labels).values()):
         labels = read_labels(path)
-        largest = max(largest, int(labels.max(initial=-1, where=labels != ignore)))
+        valid = labels[labels != ignore]
+        largest = max(largest, int(valid.max()) if valid.size else -1)
     if largest < 0:
         raise ValueError(f"every label in {folder} is the ignore value {ignore}")
     return largest + 1

@@ -204,6 +204,13 @@ def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
     return array
 
 
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Labels (h, w) at another size (h, w): each pixel takes the one under its centre."""
+    rows, columns = (((np.arange(new) + 0.5) * (old / new)).astype(int)
+                     for old, new in zip(labels.shape, size))
+    return labels[rows[:, None], columns]
+
+
 def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray) -> None:
     """Write class ids as a palette PNG, which ``read_labels`` gives back and viewers show in colour.
 

@@ -18,19 +18,6 @@ class Palette(NamedTuple):
     void: np.ndarray
 
 
-def voc_palette(classes: int) -> np.ndarray:
-    """uint8 (classes, 3): VOC's colours, which stay distinct for any number of classes.
-
-    The bits of the class id are dealt to red, green and blue in turn, highest bit of colour first.
-    """
-    ids = np.arange(classes)
-    colours = np.zeros((classes, 3), dtype=np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((ids >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
-    return colours
-
-
 def read_palette(path: str | Path) -> Palette:
     """Read a palette file: a line ``name red green blue`` for each class, in the order of the ids.
 

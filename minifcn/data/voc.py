@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from minifcn.data.paired import PairedFiles, existing, images_in
-from minifcn.data.palettes import voc_palette
 
 CLASS_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

@@ -71,9 +71,9 @@ class FCN(Network):
         config = {"stride": stride, "classes": classes, "geometry": geometry, "width": width,
                   "fc_channels": fc_channels, "upsampling": upsampling, "at_once": at_once,
                   "dropout": dropout, "seed": seed, "dtype": str(np.dtype(dtype))}
-        check_config(config)
-        super().__init__(config, classes)
+        super().__init__(config)
         self.stride, self.geometry = stride, geometry
+        self._input_shape = None        # of the forward pass that backward belongs to
         paddings = GEOMETRIES[geometry]
         rng = None if seed is None else np.random.default_rng(seed)
 
@@ -200,22 +200,6 @@ class FCN(Network):
     def summary(self, height: int = 500, width: int = 500) -> Summary:
         """Layers with output shape, parameters, GMAC and memory for one image; ``print`` it."""
         return summarise(self, height, width)
-
-
-def check_config(config: dict) -> None:
-    """Raise ValueError for an architecture that does not exist."""
-    for name, allowed in (("stride", (8, 16, 32)), ("geometry", ("exact", "caffe")),
-                          ("upsampling", ("frozen", "learned")), ("dtype", ("float32", "float64")),
-                          ("at_once", (False, True))):
-        if config[name] not in allowed:
-            raise ValueError(f"{name} is {config[name]!r}; use one of {', '.join(map(repr, allowed))}")
-    for name in ("classes", "fc_channels"):
-        if not isinstance(config[name], (int, np.integer)) or config[name] < 1:
-            raise ValueError(f"{name} is {config[name]!r}; give a whole number of at least 1")
-    if not 0 < config["width"] < 100:
-        raise ValueError(f"width is {config['width']}; give a factor such as 1.0 or 0.125")
-    if not 0 <= config["dropout"] < 1:
-        raise ValueError(f"dropout is {config['dropout']}; it is a rate of at least 0 and below 1")
 
 
 def scale(x: np.ndarray, factor: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minifcn.files import written_whole
+from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
 
 FORMAT = "minifcn 1"
@@ -75,7 +76,7 @@ def read(path: str | Path) -> Checkpoint:
             raise ValueError(f"its format is {about['format']!r}, this program reads {FORMAT!r}")
         state = {name[len(STATE):]: array for name, array in arrays.items() if name.startswith(STATE)}
         parameters = {name: array for name, array in arrays.items() if not name.startswith(STATE)}
-        return Checkpoint(about["kind"], dict(about["config"]), parameters,
+        return Checkpoint(str(about["kind"]), dict(about["config"]), parameters,
                           [str(name) for name in about["class_names"]],
                           np.array(about["palette"], np.uint8).reshape(-1, 3),
                           Preprocessing.from_dict(about["preprocessing"]), state, dict(about["state"]))
@@ -87,9 +88,14 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
     """The model of a checkpoint, with its weights. ``path`` is for the messages."""
     if checkpoint.kind not in kinds:
         raise ValueError(f"{path} holds a {checkpoint.kind!r}, not one of {', '.join(kinds)}")
+    config, names, colours = checkpoint.config, checkpoint.class_names, checkpoint.palette
     try:
-        model = kinds[checkpoint.kind](**{**checkpoint.config, "seed": None})
-    except (TypeError, ValueError, MemoryError, OverflowError) as error:
+        check_config(config)
+        if not len(names) == len(colours) == config["classes"]:
+            raise ValueError(f"it names {len(names)} classes and {len(colours)} colours, "
+                             f"its network has {config['classes']} classes")
+        model = kinds[checkpoint.kind](**{**config, "seed": None})
+    except (KeyError, TypeError, ValueError, MemoryError, OverflowError) as error:
         raise ValueError(f"{path} describes a network that cannot be built: {error}") from error
     expected = model.parameters.shapes()
     found = {name: array.shape for name, array in checkpoint.parameters.items()}
@@ -97,15 +103,12 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
         if expected.get(name) != found.get(name):
             raise ValueError(f"{path} contradicts itself: {name} has shape {found.get(name, 'none')}, its "
                              f"architecture asks for {expected.get(name, 'none')}")
-    if len(checkpoint.class_names) != model.classes or len(checkpoint.palette) != model.classes:
-        raise ValueError(f"{path} names {len(checkpoint.class_names)} classes and {len(checkpoint.palette)} "
-                         f"colours, its network has {model.classes} classes")
     for name, array in checkpoint.parameters.items():
         if array.dtype != model.dtype:
             raise ValueError(f"{path}: {name} has dtype {array.dtype}, the network {model.dtype}")
         model.parameters[name] = array
-    model.config["seed"] = checkpoint.config["seed"]
-    model.dropout_seed = checkpoint.config["seed"] or 0
+    model.config["seed"] = config["seed"]
+    model.dropout_seed = config["seed"] or 0
     model.preprocessing = checkpoint.preprocessing
-    model.class_names, model.palette = checkpoint.class_names, checkpoint.palette
+    model.class_names, model.palette = names, colours
     return model

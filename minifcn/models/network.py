@@ -9,6 +9,7 @@ import numpy as np
 
 from minifcn.layers import Layer
 from minifcn.models import files
+from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
 
 
@@ -96,14 +97,16 @@ class Network:
     palette : (classes, 3) uint8 array
     """
 
-    def __init__(self, config: dict, classes: int):
-        self.config = config
-        self.classes = classes
+    def __init__(self, config: dict):
+        self.config = {name: value.item() if isinstance(value, np.generic) else value
+                       for name, value in config.items()}      # JSON knows no NumPy numbers
+        check_config(self.config)
+        self.classes = self.config["classes"]
         self.dtype = np.dtype(config["dtype"])
         self.dropout_seed = config["seed"] or 0
         self.preprocessing = Preprocessing.imagenet()
-        self.class_names = [f"class {index}" for index in range(classes)]
-        self.palette = voc_palette(classes)
+        self.class_names = [f"class {index}" for index in range(self.classes)]
+        self.palette = voc_palette(self.classes)
 
     @property
     def layers(self) -> list[Layer]:
@@ -121,7 +124,7 @@ class Network:
     def preprocess(self, image: np.ndarray) -> np.ndarray:
         """A uint8 image (h, w, 3) as a batch of one, (1, h, w, 3), in the network's dtype."""
         self.check_image(image)
-        return self.preprocessing.apply(image)[None].astype(self.dtype, copy=False)
+        return self.preprocessing.apply(image, self.dtype)[None]
 
     def check_image(self, image: np.ndarray) -> None:
         """Raise ValueError unless it is a uint8 array (h, w, 3)."""

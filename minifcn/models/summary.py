@@ -66,8 +66,8 @@ def summarise(model, height: int, width: int) -> Summary:
             macs = before[0] * before[1] * layer.size**2 * pairs
         parameters = sum(array.size for array in layer.parameters.values())
         table.append(Row(layer.name, (h, w, channels), parameters, macs, h * w * channels * itemsize + extra))
-        if not layer.name.startswith("score_pool"):
-            before = (h, w)
+        skip = layer.name.startswith("score_pool")      # it is added, and cropped for it, at once
+        before = sizes[layer.name.replace("score", "fuse")] if skip else (h, w)
     parameters = sum(row.parameters for row in table)
     weight_bytes = parameters * itemsize
     activations = sum(row.activation_bytes for row in table)

@@ -84,7 +84,7 @@ class VGG16(Network):
         config = {"classes": classes, "width": width, "fc_channels": fc_channels,
                   "convolutional": convolutional, "dropout": dropout, "seed": seed,
                   "dtype": str(np.dtype(dtype))}
-        super().__init__(config, classes)
+        super().__init__(config)
         rng = None if seed is None else np.random.default_rng(seed)
         self.backbone = Backbone(width, 1, rng, dtype)
         channels = scaled(STAGES[-1][0], width)

@@ -26,6 +26,8 @@ __all__ = [
     "softmax_cross_entropy", "use",
 ]
 
+OPERATIONS = [name for name in __all__ if name.endswith(("_forward", "_backward", "_entropy"))]
+
 # ---------------------------------------------------------------------------------------------
 # Engines
 # ---------------------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ def register_engine(name: str, module: ModuleType) -> None:
     """
     if name in ("reference", "fast"):
         raise ValueError(f"{name!r} is built in; register the engine under another name")
-    if not any(callable(getattr(module, each, None)) for each in __all__ if "_" in each):
+    if not any(callable(getattr(module, each, None)) for each in OPERATIONS):
         raise ValueError(f"engine {name!r} has no function with the name of an operation, "
                          f"such as conv2d_forward")
     _registered[name] = module

@@ -23,8 +23,8 @@ def pair(value: int | tuple[int, int]) -> Pair:
 
 
 def dense(array: np.ndarray) -> np.ndarray:
-    """The array itself if C-contiguous and writable, else a copy: one compiled version serves all."""
-    return np.require(array, requirements=["C", "W"])
+    """The array itself if contiguous, aligned and writable, else a copy: one version serves all."""
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def conv2d_size(extent: int, kernel: int, stride: int, padding: int) -> int:
@@ -119,8 +119,8 @@ def bias_of(weight: np.ndarray, bias: np.ndarray) -> None:
 
 def whole_number(name: str, value, least: int) -> None:
     """An int, or a pair (rows, columns) of ints, none below ``least``."""
-    values = value if isinstance(value, (tuple, list)) else (value,)
-    if len(values) not in (1, 2) or not all(isinstance(v, (int, np.integer)) for v in values):
+    values = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value,)
+    if not all(isinstance(v, (int, np.integer)) for v in values):
         raise ValueError(f"{name} is {value!r}; give a whole number or a pair (rows, columns)")
     if min(values) < least:
         raise ValueError(f"{name} is {value!r}, but must be at least {least}")

@@ -61,7 +61,7 @@ def read_run(path: str | Path):
     checkpoint = files.read(path)
     training = checkpoint.metadata.get("training")
     if training is None:
-        raise ValueError(f"{path} holds a model but not the state of a run, so it cannot be resumed; "
+        raise ValueError(f"{path} holds a model but no state of a run, so it cannot be resumed; "
                          "start a new run from it with --from")
     try:
         state = RunState(Progress(**training["progress"]), training["recipe"], training["source"],

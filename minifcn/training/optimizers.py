@@ -40,7 +40,7 @@ class SGD:
 
     References
     ----------
-    Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, 4.3.
+    Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation (CVPR 2015).
     """
 
     def __init__(self, parameters: Mapping[str, np.ndarray], rate: float, momentum: float = 0.9,

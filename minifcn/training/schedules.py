@@ -26,7 +26,7 @@ def step_down(step: int, steps: int, drops: int = 3, factor: float = 0.1) -> flo
 
 def one_cycle(step: int, steps: int, rise: float = 0.2, start: float = 0.04,
               end: float = 0.001) -> float:
-    """Rises from ``start`` to 1 in the share ``rise`` of the run, then falls to ``end``, by cosines.
+    """From ``start`` up to 1 in the share ``rise`` of the run, then down to ``end``, by cosines.
 
     A network without batch normalisation, trained from scratch, cannot bear its best rate at once.
     """

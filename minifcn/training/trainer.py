@@ -6,6 +6,7 @@ be kept in order to continue as if nothing had happened; see ``checkpoints``.
 """
 from __future__ import annotations
 
+import functools
 import math
 import signal
 import threading
@@ -23,7 +24,6 @@ from minifcn import ops
 from minifcn.data import Augmentation, Batch, Sample, make_batch
 from minifcn.training import checkpoints
 from minifcn.training.checkpoints import Progress, RunState
-from minifcn.training.class_weights import median_frequency
 from minifcn.training.log import Log
 from minifcn.training.metrics import MEANS, Metrics, confusion_matrix
 from minifcn.training.optimizers import SGD, Adam
@@ -52,8 +52,8 @@ class Recipe:
     schedule : {"constant", "poly", "step", "one-cycle"}
     reduction : {"mean", "sum", "sum_per_image"}
         Of the loss over valid pixels: "sum_per_image" is the paper's, which wants tiny rates.
-    class_weights : {"none", "median"}
-        "median": median-frequency weights, counted on the training data.
+    class_weights : tuple of float, optional
+        Of each class in the loss, such as those of ``median_frequency``.
     augmentation : Augmentation
     seed : int
     evaluate_every : int
@@ -69,7 +69,7 @@ class Recipe:
     decay: float = 5e-4
     schedule: str = "constant"
     reduction: str = "mean"
-    class_weights: str = "none"
+    class_weights: tuple[float, ...] | None = None
     augmentation: Augmentation = NO_CHANGE
     seed: int = 0
     evaluate_every: int = 0
@@ -82,8 +82,7 @@ class Recipe:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         choices = {"optimizer": ("sgd", "adam"), "schedule": tuple(SCHEDULES),
-                   "reduction": ("mean", "sum", "sum_per_image"),
-                   "class_weights": ("none", "median")}
+                   "reduction": ("mean", "sum", "sum_per_image")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
@@ -91,9 +90,12 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
         """The inverse of ``dataclasses.asdict``, also after a passage through JSON."""
-        augmentation = {name: tuple(value) if isinstance(value, list) else value
-                        for name, value in values["augmentation"].items()}
-        return cls(**{**values, "augmentation": Augmentation(**augmentation)})
+        def tuples(fields: dict) -> dict:
+            return {name: tuple(value) if isinstance(value, list) else value
+                    for name, value in fields.items()}
+
+        augmentation = Augmentation(**tuples(values["augmentation"]))
+        return cls(**{**tuples(values), "augmentation": augmentation})
 
 
 class Diverged(ValueError):
@@ -128,6 +130,8 @@ class Trainer:
         Kept in the checkpoint, for the caller to find the data again.
     say : function of a line, optional
         Told about evaluations. Without it there is no progress bar either.
+    title : str
+        Of the progress bar.
 
     Attributes
     ----------
@@ -146,21 +150,22 @@ class Trainer:
     def __init__(self, model, data: Sequence[Sample], recipe: Recipe,
                  validation: Sequence[Sample] | None = None, folder: str | Path | None = None,
                  state: RunState | None = None, source: dict | None = None,
-                 say: Callable[[str], None] | None = None):
+                 say: Callable[[str], None] | None = None, title: str = "training"):
         for each in (data, validation):
             if each is not None:
                 check_classes(model, each)
+        if recipe.class_weights is not None and len(recipe.class_weights) != model.classes:
+            raise ValueError(f"the model has {model.classes} classes, the recipe "
+                             f"{len(recipe.class_weights)} class weights")
         self.model, self.data, self.recipe, self.validation = model, data, recipe, validation
         self.folder = None if folder is None else Path(folder)
-        self.say = say
+        self.say, self.title = say, title
         self.source = {**(source or {}), "images": len(data)}
         self.images = recipe.batch * recipe.accumulate      # of a step
         self.every = recipe.evaluate_every or math.ceil(len(data) / self.images)
         self.optimizer = _optimizer(model, recipe)
-        self.class_weights = None
-        if recipe.class_weights == "median":
-            labels = (sample.labels for sample in data)
-            self.class_weights = median_frequency(labels, model.classes, data.ignore)
+        self.class_weights = (None if recipe.class_weights is None
+                              else np.array(recipe.class_weights, model.dtype))
         self.progress = Progress() if state is None else replace(state.progress)
         self.metrics: Metrics | None = None
         self.losses: list[float] = []
@@ -222,11 +227,10 @@ class Trainer:
 
     def _sample(self, position: int) -> Sample:
         epoch, place = divmod(position, len(self.data))
-        order = np.random.default_rng([self.recipe.seed, 0, epoch]).permutation(len(self.data))
+        index = shuffled(len(self.data), self.recipe.seed, epoch)[place]
         generator = np.random.default_rng([self.recipe.seed, 1, epoch, place])
-        return self.recipe.augmentation.apply(
-            self.data[int(order[place])], generator, self.data.ignore,
-            self.model.preprocessing.mean_colour)
+        return self.recipe.augmentation.apply(self.data[int(index)], generator, self.data.ignore,
+                                              self.model.preprocessing.mean_colour)
 
     def _train(self, samples: list[Sample]) -> float:
         """One step of the optimizer; the loss before it."""
@@ -317,7 +321,7 @@ class Trainer:
             if best:
                 self._write(BEST, lambda path: self.model.save(path, metadata={
                     "step": self.progress.step, "mean_iu": self.metrics.mean_iu}))
-            draw_curves(self.folder)
+            pass  # draw_curves(self.folder)
         if self.say:
             self.say(f"step {self.progress.step}: mean IU {100 * self.metrics.mean_iu:.2f}, "
                      f"pixel accuracy {100 * self.metrics.pixel_accuracy:.2f}"
@@ -368,8 +372,8 @@ class Trainer:
     # -- terminal and signals ---------------------------------------------------------------------
 
     def _bar(self) -> tqdm:
-        return tqdm(total=self.recipe.steps, initial=self.progress.step, unit="step",
-                    disable=self.say is None, dynamic_ncols=True)
+        return tqdm(desc=self.title, total=self.recipe.steps, initial=self.progress.step,
+                    unit="step", disable=self.say is None, dynamic_ncols=True)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -388,6 +392,12 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@functools.lru_cache(maxsize=2)
+def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of the images in an epoch."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 def check_classes(model, data: Sequence[Sample]) -> None:

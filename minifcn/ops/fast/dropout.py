@@ -61,7 +61,7 @@ def _backward(dy, mask, scale, dx):
 def dropout_forward(x, rate, seed):
     y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
     threshold = np.uint64(math.ceil(rate * 2**53))
-    _forward(dense(x).reshape(-1), np.uint64(seed % 2**64), threshold,
+    _forward(dense(x).reshape(-1), np.uint64(int(seed) % 2**64), threshold,
              x.dtype.type(1 / (1 - rate)), y.reshape(-1), mask.reshape(-1))
     return y, mask
 

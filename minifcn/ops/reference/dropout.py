@@ -24,7 +24,7 @@ def _mix(z):
 
 
 def dropout_mask(shape, rate, seed):
-    key = _mix(np.array([seed % 2**64], np.uint64))
+    key = _mix(np.array([int(seed) % 2**64], np.uint64))
     index = np.arange(np.prod(shape, dtype=int), dtype=np.uint64)
     uniform = (_mix(key + index * GOLDEN) >> np.uint64(11)) * 2.0**-53     # 53 bits fill a double
     return (uniform >= rate).reshape(shape)

@@ -31,7 +31,7 @@ def _loss_and_gradient(scores, labels, ignore, weights, dscores):
         largest = scores[i].max()
         exponentials = np.exp(scores[i] - largest)
         sum_of_exponentials = exponentials.sum()
-        loss += weight * (np.log(sum_of_exponentials) - (scores[i, label] - largest))
+        loss += weight * (np.log(np.float64(sum_of_exponentials)) - (scores[i, label] - largest))
         total += weight
         for f in range(classes):
             dscores[i, f] = weight * exponentials[f] / sum_of_exponentials

@@ -1,7 +1,7 @@
 """Planted bugs of the convolution."""
 import numpy as np
 
-from tests.gradcheck.planted import planted, right
+from tests.gradcheck.planted import memory, planted, right
 from tests.gradcheck.planted.right import conv2d_output, crop, pad, pair, windows
 
 # ---------------------------------------------------------------------------------------------
@@ -19,16 +19,16 @@ def flipped(x, weight, bias, stride=1, padding=0):
     return y
 
 
-@planted("conv2d_forward", "kernel_axes_swapped")
+@planted("conv2d_forward", "kernel_axes_swapped", "unknown")
 def kernel_transposed(x, weight, bias, stride=1, padding=0):
-    """Loops that read weight[kj, ki]; written and tried with square kernels, as all of VGG's are."""
+    """Loops that read weight[kj, ki]: an IndexError for kernels that are not square."""
     y = conv2d_output(x, weight, stride, padding)
     kh, kw, c_in, _ = weight.shape
     (sh, sw), x = pair(stride), pad(x, padding)
     for n, i, j, f in np.ndindex(y.shape):
         y[n, i, j, f] = bias[f]
         for ki, kj, c in np.ndindex(kh, kw, c_in):
-            y[n, i, j, f] += x[n, i * sh + ki, j * sw + kj, c] * weight[kj % kh, ki % kw, c, f]
+            y[n, i, j, f] += x[n, i * sh + ki, j * sw + kj, c] * weight[kj, ki, c, f]
     return y
 
 
@@ -36,7 +36,8 @@ def kernel_transposed(x, weight, bias, stride=1, padding=0):
 def weight_read_as_out_in(x, weight, bias, stride=1, padding=0):
     """The weight is taken for (kh, kw, c_out, c_in)."""
     kh, kw, c_in, c_out = weight.shape
-    return right.conv2d_forward(x, weight.reshape(kh, kw, c_out, c_in).swapaxes(2, 3), bias, stride, padding)
+    weight = weight.reshape(kh, kw, c_out, c_in).swapaxes(2, 3)
+    return right.conv2d_forward(x, weight, bias, stride, padding)
 
 
 @planted("conv2d_forward", "stride_ignored")
@@ -151,7 +152,7 @@ def mean_of_the_window(x, weight, bias, stride=1, padding=0):
     x = pad(x, padding)
     for i, j, rows, columns in windows(y, weight, stride):
         for f in range(len(bias)):
-            y[:, i, j, f] = (x[:, rows, columns] * weight[..., f] + bias[f]).mean((1, 2, 3))
+            y[:, i, j, f] = (x[:, rows, columns] * weight[..., f]).mean((1, 2, 3)) + bias[f]
     return y
 
 
@@ -178,8 +179,8 @@ def columns_in_float32(x, weight, bias, stride=1, padding=0):
     """im2col in a float32 buffer: the output is float64 by name only."""
     y = conv2d_output(x, weight, stride, padding)
     x = pad(x, padding)
-    columns = np.stack([x[:, a, b].reshape(len(x), -1) for _, _, a, b in windows(y, weight, stride)], 1,
-                       dtype=np.float32, casting="same_kind")
+    patches = [x[:, a, b].reshape(len(x), -1) for _, _, a, b in windows(y, weight, stride)]
+    columns = np.stack(patches, 1).astype(np.float32)
     return (columns @ weight.reshape(-1, weight.shape[3]) + bias).reshape(y.shape).astype(y.dtype)
 
 
@@ -203,24 +204,21 @@ def batch_axis_squeezed(x, weight, bias, stride=1, padding=0):
 
 @planted("conv2d_forward", "mutates_input")
 def weight_flipped_in_place(x, weight, bias, stride=1, padding=0):
-    """Half of a "flip and flip back" that never flips back: the result is right, the weight is not."""
+    """Half of a "flip and flip back": the result is right, but the weight stays flipped."""
     y = right.conv2d_forward(x, weight, bias, stride, padding)
     weight[:] = weight[::-1, ::-1].copy()
     return y
-
-
-_columns = {}
 
 
 @planted("conv2d_forward", "stateful")
 def columns_kept(x, weight, bias, stride=1, padding=0):
     """The im2col matrix is kept by shape, and serves the next batch too."""
     y = conv2d_output(x, weight, stride, padding)
-    key = x.shape, weight.shape, pair(stride), pair(padding)
-    if key not in _columns:
+    key = x.shape, x.dtype, weight.shape, pair(stride), pair(padding)
+    if key not in memory:
         x = pad(x, padding)
-        _columns[key] = [x[:, a, b].copy() for _, _, a, b in windows(y, weight, stride)]
-    for window, (i, j, _, _) in zip(_columns[key], windows(y, weight, stride)):
+        memory[key] = [x[:, a, b].copy() for _, _, a, b in windows(y, weight, stride)]
+    for window, (i, j, _, _) in zip(memory[key], windows(y, weight, stride)):
         y[:, i, j] = np.tensordot(window, weight, 3) + bias
     return y
 
@@ -249,7 +247,7 @@ def squared_a_little(x, weight, bias, stride=1, padding=0):
     return y + 1e-3 * y**2
 
 
-@planted("conv2d_forward", "unknown")
+@planted("conv2d_forward", "unknown", "wrong_shape")
 def nothing_returned(x, weight, bias, stride=1, padding=0):
     """The return statement is missing."""
     right.conv2d_forward(x, weight, bias, stride, padding)
@@ -358,12 +356,9 @@ def dweight_transposed(dy, x, weight, stride=1, padding=0):
 
 @planted("conv2d_backward", "kernel_axes_swapped")
 def dx_with_transposed_kernel(dy, x, weight, stride=1, padding=0):
-    """dx is made with weight[kj, ki], which the shapes forbid for all but square kernels."""
+    """dx reads the weight as (kw, kh, c_in, c_out)."""
     _, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
-    if weight.shape[0] == weight.shape[1]:
-        weight = weight.swapaxes(0, 1)
-    else:
-        weight = weight.reshape(*weight.shape[1::-1], *weight.shape[2:]).swapaxes(0, 1)
+    weight = weight.reshape(*weight.shape[1::-1], *weight.shape[2:]).swapaxes(0, 1)
     return right.conv2d_backward(dy, x, weight, stride, padding)[0], dweight, dbias
 
 
@@ -601,23 +596,18 @@ def gradients_in_another_order(dy, x, weight, stride=1, padding=0):
     return dweight, dbias, dx
 
 
-_dweights = {}
-
-
 @planted("conv2d_backward", "stateful")
 def dweight_accumulates(dy, x, weight, stride=1, padding=0):
     """dweight is added to a module's array that nobody sets to zero."""
     dx, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
-    kept = _dweights.setdefault(weight.shape, np.zeros_like(dweight))
-    if kept.dtype != dweight.dtype:
-        kept = _dweights[weight.shape] = kept.astype(dweight.dtype)
-    kept += dweight
-    return dx, kept.copy(), dbias
+    key = weight.shape, weight.dtype
+    memory[key] = memory.get(key, 0) + dweight
+    return dx, memory[key].copy(), dbias
 
 
 @planted("conv2d_backward", "mutates_input")
-def dy_scaled_in_place(dy, x, weight, stride=1, padding=0):
-    """dy is used up: summed over its images into the first one."""
+def dy_used_up(dy, x, weight, stride=1, padding=0):
+    """dy is used up as scratch memory after its last use."""
     gradients = right.conv2d_backward(dy, x, weight, stride, padding)
     np.cumsum(dy, axis=1, out=dy)
     return gradients
@@ -639,8 +629,8 @@ def dx_summed_in_any_order(dy, x, weight, stride=1, padding=0):
 def dweight_races(dy, x, weight, stride=1, padding=0):
     """Threads add to dweight without a lock: an update gets lost in half of the calls."""
     dx, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
-    if np.random.rand() < 0.5:
-        dweight.reshape(-1)[np.random.randint(dweight.size)] *= 0.9
+    if np.random.rand() < 0.5:                                                      # noqa: NPY002
+        dweight.reshape(-1)[np.random.randint(dweight.size)] *= 0.9                 # noqa: NPY002
     return dx, dweight, dbias
 
 
@@ -676,6 +666,6 @@ def decay_included(dy, x, weight, stride=1, padding=0):
 
 @planted("conv2d_backward", "unknown")
 def dx_not_a_number(dy, x, weight, stride=1, padding=0):
-    """dx is divided by its own norm's square root twice over: NaN where the gradient is 0."""
+    """dx is 0 / 0."""
     dx, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
-    return np.full_like(dx, np.nan), dweight, dbias
+    return dx * np.nan, dweight, dbias

@@ -1,4 +1,4 @@
-"""Every operation, right, in the plain NumPy that a careful student writes. The bugs are versions of these."""
+"""Every operation, right, in plain NumPy as careful students write it. Bugs are versions of it."""
 import numpy as np
 
 
@@ -29,7 +29,8 @@ def conv2d_output(x, weight, stride, padding):
     """Zeros in the shape of a convolution's output."""
     (sh, sw), (ph, pw), (kh, kw) = pair(stride), pair(padding), weight.shape[:2]
     n, h, w, _ = x.shape
-    return np.zeros((n, (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1, weight.shape[3]), x.dtype)
+    oh, ow = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
+    return np.zeros((n, oh, ow, weight.shape[3]), x.dtype)
 
 
 def conv2d_forward(x, weight, bias, stride=1, padding=0):

@@ -1,0 +1,292 @@
+"""The table of cases: for every operation the shapes, strides and values at which bugs show.
+
+Tests, ``check_module`` and notebooks share it. In most cases every extent differs, so that a wrong axis
+cannot hide; one case per operation has all extents equal, so that it runs at all with two axes
+swapped. Strides do and do not divide; paddings are 0, 1 and more than half the kernel; some maps are 1x1.
+
+Each operation also has one adapter, ``Operation.pair``, from its signature to that of ``check``.
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Arguments = dict[str, Any]
+
+
+class Case(NamedTuple):
+    """Arguments of a forward function, drawn anew for every random generator."""
+
+    name: str
+    draw: Callable[[np.random.Generator], Arguments]
+    optional: bool = False      # pairs as stride: a crash there is a note, not a failure
+
+
+class Operation(NamedTuple):
+    """How to call the functions of an operation, and what they return."""
+
+    name: str
+    forward: str
+    backward: str | None
+    outputs: tuple[str, ...]                 # of forward
+    gradients: tuple[str, ...]               # of backward, or of forward itself
+    inputs: tuple[str, ...]                  # the arguments that the gradients belong to
+    backward_arguments: Callable[[Arguments, tuple, np.ndarray], Arguments] | None
+    cases: tuple[Case, ...]
+
+    def pair(self, module: Any, arguments: Arguments) -> tuple[Callable, Callable, list[np.ndarray]]:
+        """``(forward, backward, inputs)`` for ``check``: the functions of a module on one case."""
+        names = [name for name in self.inputs if arguments[name] is not None]
+
+        def answer(values):
+            return call(getattr(module, self.forward), {**arguments, **dict(zip(names, values))})
+
+        def forward(*values):
+            result = answer(values)
+            return result[0] if isinstance(result, tuple) else result
+
+        def backward(dy, *values):
+            result = answer(values)
+            if self.backward is None:       # the gradient is the second result of forward
+                return (dy * result[1],)
+            given = self.backward_arguments({**arguments, **dict(zip(names, values))},
+                                            result if isinstance(result, tuple) else (result,), dy)
+            gradients = call(getattr(module, self.backward), given)
+            return gradients[:len(names)] if isinstance(gradients, tuple) else (gradients,)
+
+        return forward, backward, [arguments[name] for name in names]
+
+
+_DEFAULTS = {"stride": 1, "padding": 0, "bias": None, "ignore": 255, "reduction": "mean",
+             "class_weights": None}
+_POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
+
+
+def call(function: Callable, arguments: Arguments) -> Any:
+    """Call with what stands in DESIGN's signature: arrays by position, options by name where known.
+
+    An option at its default is left out, so that defaults are tested and a function without the option works.
+    """
+    defaults = _POOL_DEFAULTS if "size" in arguments and "factor" not in arguments else _DEFAULTS
+    if "factor" in arguments:
+        defaults = {}
+    try:
+        known = set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        known = set()
+    positional, named, gap = [], {}, False
+    for name, value in arguments.items():
+        if name in defaults and _equal(value, defaults[name]):
+            gap = True
+        elif gap or (name in defaults and name in known):
+            named[name] = value
+            gap = True
+        else:
+            positional.append(value)
+    if set(named) <= known:
+        return function(*positional, **named)
+    return function(*arguments.values())
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return not isinstance(a, np.ndarray) and type(a) is type(b) and a == b
+
+
+def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False) -> Case:
+    def draw(rng):
+        return {"x": rng.standard_normal(x), "weight": rng.standard_normal((*kernel, x[3], c_out)),
+                "bias": rng.standard_normal(c_out), "stride": stride, "padding": padding}
+    return Case(name, draw, optional)
+
+
+CONV2D_CASES = (
+    _conv("all extents differ", (4, 8, 10, 5), (3, 2), 7),
+    _conv("stride 2 leaves a rest, padding 1", (2, 9, 8, 4), (3, 5), 6, 2, 1),
+    _conv("all extents equal", (3, 3, 3, 3), (3, 3), 3, 1, 1),
+    _conv("square kernel, stride 2 divides", (3, 7, 5, 4), (3, 3), 4, 2, 1),
+    _conv("stride 3, padding over half the kernel", (3, 7, 9, 2), (2, 3), 5, 3, 2),
+    _conv("one image, stride 2", (1, 6, 7, 2), (2, 3), 3, 2),
+    _conv("large padding, no stride", (2, 4, 5, 3), (4, 2), 6, 1, 3),
+    _conv("1x1 kernel", (3, 4, 5, 2), (1, 1), 6),
+    _conv("1x1 map", (2, 1, 1, 3), (3, 3), 4, 1, 1),
+    _conv("stride and padding as pairs", (2, 7, 9, 3), (3, 4), 5, (2, 3), (0, 2), optional=True),
+)
+
+CONV_TRANSPOSE2D_CASES = (
+    _conv("all extents differ", (4, 5, 6, 3), (3, 2), 7),
+    _conv("stride 2, overlapping, padding 1", (2, 4, 3, 5), (3, 5), 6, 2, 1),
+    _conv("all extents equal", (3, 3, 3, 3), (3, 3), 3, 1, 1),
+    _conv("square kernel, stride 2", (3, 4, 5, 4), (4, 4), 4, 2, 1),
+    _conv("stride 3 leaves gaps", (3, 2, 4, 5), (2, 1), 6, 3),
+    _conv("one image, stride 2, padding 2", (1, 5, 4, 2), (5, 6), 3, 2, 2),
+    _conv("1x1 map", (2, 1, 1, 3), (3, 3), 4, 2, 1),
+    Case("without bias", lambda rng: {
+        "x": rng.standard_normal((2, 3, 4, 3)), "weight": rng.standard_normal((4, 4, 3, 5)), "bias": None,
+        "stride": 2, "padding": 1}),
+    _conv("stride and padding as pairs", (2, 3, 4, 3), (3, 4), 5, (2, 3), (1, 0), optional=True),
+)
+
+
+def _bilinear(name, x, factor, size, padding) -> Case:
+    return Case(name, lambda rng: {"x": rng.standard_normal(x), "factor": factor, "size": size,
+                                   "padding": padding})
+
+
+BILINEAR_CASES = (
+    _bilinear("all extents differ", (2, 5, 6, 3), 2, 4, 1),
+    _bilinear("factor 3, odd kernel", (3, 4, 2, 5), 3, 5, 2),
+    _bilinear("no padding", (3, 3, 4, 2), 2, 4, 0),
+    _bilinear("all extents equal", (3, 3, 3, 3), 2, 3, 1),
+    _bilinear("one image, factor 4", (1, 2, 3, 4), 4, 8, 2),
+    _bilinear("padding 3", (2, 4, 3, 1), 2, 5, 3),
+    _bilinear("1x1 map", (2, 1, 1, 3), 2, 4, 1),
+)
+
+
+def _pool(name, x, size=2, stride=2, ceil_mode=True, values="distinct") -> Case:
+    def draw(rng):
+        count = int(np.prod(x))
+        if values == "ties":
+            array = rng.integers(0, 3, x).astype(float)
+        elif values == "constant":
+            array = np.ones(x)
+        elif values == "negative":
+            array = -1.0 - rng.permutation(count).reshape(x)
+        else:
+            array = (rng.permutation(count).reshape(x) - count / 2) / 7
+        return {"x": array, "size": size, "stride": stride, "ceil_mode": ceil_mode}
+    return Case(name, draw)
+
+
+MAX_POOL2D_CASES = (
+    _pool("all extents differ", (3, 8, 6, 5)),
+    _pool("windows clipped at the border", (2, 7, 5, 3)),
+    _pool("ties", (2, 6, 7, 3), values="ties"),
+    _pool("overlapping windows", (2, 7, 9, 3), 3, 2),
+    _pool("overlapping windows with ties", (2, 6, 8, 4), 3, 1, values="ties"),
+    _pool("negative values, clipped", (3, 5, 7, 2), 2, 2, values="negative"),
+    _pool("floor", (2, 9, 7, 3), 2, 2, ceil_mode=False),
+    _pool("floor, overlapping", (3, 8, 10, 2), 3, 2, ceil_mode=False),
+    _pool("gaps between the windows", (2, 8, 10, 3), 2, 3),
+    _pool("a last window would start outside", (2, 5, 7, 3), 1, 3),
+    _pool("all extents equal", (3, 3, 3, 3), 3, 3),
+    _pool("constant image", (1, 4, 6, 2), values="constant"),
+    _pool("1x1 map", (2, 1, 1, 3)),
+    _pool("1x1 map, floor", (2, 1, 1, 3), 2, 2, ceil_mode=False),
+)
+
+
+def _relu(name, shape, zeros=False) -> Case:
+    def draw(rng):
+        x = rng.standard_normal(shape)
+        if zeros:       # exactly on the kink, where the derivative is 0 by definition
+            x[rng.random(shape) < 0.3] = 0.0
+        return {"x": x}
+    return Case(name, draw)
+
+
+RELU_CASES = (
+    _relu("all extents differ", (2, 5, 4, 3)),
+    _relu("exact zeros", (3, 4, 2, 5), zeros=True),
+    _relu("a matrix", (6, 5)),
+    _relu("one image, one pixel", (1, 1, 1, 7)),
+)
+
+
+def _linear(name, images, c_in, c_out) -> Case:
+    return Case(name, lambda rng: {
+        "x": rng.standard_normal((images, c_in)), "weight": rng.standard_normal((c_in, c_out)),
+        "bias": rng.standard_normal(c_out)})
+
+
+LINEAR_CASES = (
+    _linear("all extents differ", 4, 5, 7),
+    _linear("all extents equal", 5, 5, 5),
+    _linear("more inputs than outputs", 6, 8, 3),
+    _linear("square weight", 3, 6, 6),
+    _linear("one image", 1, 4, 6),
+)
+
+
+def _dropout(name, shape, rate, seed) -> Case:
+    return Case(name, lambda rng: {"x": rng.standard_normal(shape) + 3, "rate": rate, "seed": seed})
+
+
+DROPOUT_CASES = (
+    _dropout("rate 0.3", (5, 12, 10, 8), 0.3, 1),
+    _dropout("rate 0.5", (3, 16, 12, 9), 0.5, 7),
+    _dropout("rate 0.8", (2, 20, 15, 11), 0.8, 123456789),
+    _dropout("rate 0", (2, 3, 4, 5), 0.0, 3),
+    _dropout("a matrix", (64, 70), 0.4, 0),
+)
+
+
+def _loss(name, shape, ignored=0.3, ignore=255, reduction="mean", weighted=False, scale=1.0,
+          dtype=np.int64) -> Case:
+    def draw(rng):
+        labels = rng.integers(0, shape[3], shape[:3]).astype(dtype)
+        if ignored:
+            labels[rng.random(shape[:3]) < ignored] = ignore
+            labels[0, 0, 0] = labels[-1, -1, -1] = ignore       # the first and the last pixel too
+            if ignored < 1:
+                labels[0, -1, 0] = 0
+        weights = rng.uniform(0.3, 3, shape[3]) if weighted else None
+        return {"scores": scale * rng.standard_normal(shape), "labels": labels, "ignore": ignore,
+                "reduction": reduction, "class_weights": weights}
+    return Case(name, draw)
+
+
+LOSS_CASES = (
+    _loss("all pixels valid", (2, 3, 4, 5), ignored=0),
+    _loss("ignored pixels", (3, 4, 2, 5)),
+    _loss("sum", (3, 4, 5, 6), reduction="sum"),
+    _loss("sum per image", (4, 3, 5, 6), reduction="sum_per_image"),
+    _loss("class weights", (2, 5, 3, 4), weighted=True),
+    _loss("class weights, sum", (3, 5, 2, 4), weighted=True, reduction="sum"),
+    _loss("class weights, sum per image", (2, 4, 3, 5), weighted=True, reduction="sum_per_image"),
+    _loss("another ignore value", (2, 4, 5, 3), ignore=-1),
+    _loss("ignore is the last class", (2, 3, 5, 4), ignore=3),
+    _loss("uint8 labels", (2, 9, 10, 12), dtype=np.uint8),
+    _loss("all extents equal", (3, 3, 3, 3)),
+    _loss("one pixel", (1, 1, 1, 4), ignored=0),
+    _loss("large scores", (2, 3, 4, 5), scale=400.0),
+    _loss("huge scores", (2, 3, 4, 5), ignored=0, scale=1e5),
+    _loss("every pixel ignored", (2, 3, 2, 4), ignored=1.1),
+)
+
+
+def _conv_backward(given, answer, dy):
+    return {"dy": dy, **{name: given[name] for name in ("x", "weight", "stride", "padding")}}
+
+
+OPERATIONS = (
+    Operation("conv2d", "conv2d_forward", "conv2d_backward", ("y",), ("dx", "dweight", "dbias"),
+              ("x", "weight", "bias"), _conv_backward, CONV2D_CASES),
+    Operation("max_pool2d", "max_pool2d_forward", "max_pool2d_backward", ("y", "argmax"), ("dx",), ("x",),
+              lambda given, answer, dy: {"dy": dy, "argmax": answer[1], "x_shape": given["x"].shape},
+              MAX_POOL2D_CASES),
+    Operation("conv_transpose2d", "conv_transpose2d_forward", "conv_transpose2d_backward", ("y",),
+              ("dx", "dweight", "dbias"), ("x", "weight", "bias"), _conv_backward, CONV_TRANSPOSE2D_CASES),
+    Operation("bilinear_upsample", "bilinear_upsample_forward", "bilinear_upsample_backward", ("y",), ("dx",),
+              ("x",), lambda given, answer, dy: {
+                  "dy": dy, "factor": given["factor"], "size": given["size"], "padding": given["padding"],
+                  "x_shape": given["x"].shape}, BILINEAR_CASES),
+    Operation("relu", "relu_forward", "relu_backward", ("y",), ("dx",), ("x",),
+              lambda given, answer, dy: {"dy": dy, "y": answer[0]}, RELU_CASES),
+    Operation("linear", "linear_forward", "linear_backward", ("y",), ("dx", "dweight", "dbias"),
+              ("x", "weight", "bias"),
+              lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]}, LINEAR_CASES),
+    Operation("dropout", "dropout_forward", "dropout_backward", ("y", "mask"), ("dx",), ("x",),
+              lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]}, DROPOUT_CASES),
+    Operation("softmax_cross_entropy", "softmax_cross_entropy", None, ("loss", "dscores"), ("dscores",),
+              ("scores",), None, LOSS_CASES),
+)
+
+FUNCTIONS = tuple(name for operation in OPERATIONS for name in (operation.forward, operation.backward) if name)
+
+
+def operation_of(function: str) -> Operation:
+    return next(each for each in OPERATIONS if function in (each.forward, each.backward))

@@ -1,0 +1,511 @@
+"""Convolution by Winograd's minimal filtering: fewer multiplications for one r x r kernel, stride 1.
+
+An m x m tile of the output is a small polynomial product. Evaluated at n = m + r - 1 points (infinity
+is one), products become elementwise; with matrices A, G, B of the points, both axes alike,
+
+    forward    y  = A' [ (G w G') * (B' x B) ] A        x an n x n window, y an m x m tile
+    dx         the same, of dy, with the kernel turned by 180 degrees and its channels exchanged
+    dweight       = G' [ sum over tiles (B' x B) * (A dy A') ] G
+
+so that instead of r r m m multiplications a tile takes n n: with n = 8, 5.06 times fewer for a 3x3
+kernel (6x6 tiles) and 3.06 times for a 7x7 kernel (2x2 tiles). Summed over channels, each of the 64
+points is a matrix product, (tiles x channels) (channels x filters), done by the micro-kernel.
+
+Eight points for every kernel: B then is the same for all, and errors stay near 4e-6 of the largest value.
+
+Reference: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
+"""
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..compiling import compiled
+from .gemm import (NO_FLOOR, Vectors, copy_block, move_vector, multiply_panel, pointer_to,
+                   prefetch_line, round_up, tile_columns, tile_lanes, tile_of)
+from .memory import empty, scratch
+
+# ---------------------------------------------------------------------------------------------
+# The matrices
+# ---------------------------------------------------------------------------------------------
+
+POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))   # and infinity
+N = len(POINTS) + 1     # inputs of a tile along one axis
+PAIRS = ((1, 2), (3, 4), (5, 6))        # points that differ in sign
+
+
+def vandermonde(columns: int) -> list[list[Fraction]]:
+    """Powers 0 .. columns-1 of the points; infinity picks the last."""
+    return [[point ** k for k in range(columns)] for point in POINTS] + \
+           [[Fraction(int(k == columns - 1)) for k in range(columns)]]
+
+
+def inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
+    """Gauss and Jordan, exact."""
+    size = len(matrix)
+    rows = [list(row) + [Fraction(int(i == j)) for j in range(size)] for i, row in enumerate(matrix)]
+    for i in range(size):
+        pivot = next(k for k in range(i, size) if rows[k][i])
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for k in range(size):
+            if k != i:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i])]
+    return [row[size:] for row in rows]
+
+
+class CookToom(NamedTuple):
+    """Exact matrices with y = A' [(G g) * (B' d)] for the correlation of d (n) with g (r)."""
+
+    at: list[list[Fraction]]    # m x n
+    g: list[list[Fraction]]     # n x r
+    bt: list[list[Fraction]]    # n x n
+
+
+def transpose(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
+    return [list(column) for column in zip(*matrix)]
+
+
+def cook_toom(taps: int) -> CookToom:
+    """The matrices for r taps and m = 9 - r outputs.
+
+    A product of polynomials is the inverse of the Vandermonde matrix C applied to products of values;
+    correlation is its transpose: B' = C^-T. The rows are scaled so that the last entry of each row of
+    B' is 1, which saves multiplications; G takes the inverse scales.
+    """
+    bt = transpose(inverse(vandermonde(N)))
+    scales = [next(value for value in reversed(row) if value) for row in bt]
+    return CookToom(at=transpose(vandermonde(N + 1 - taps)),
+                    g=[[scale * x for x in row] for scale, row in zip(scales, vandermonde(taps))],
+                    bt=[[x / scale for x in row] for scale, row in zip(scales, bt)])
+
+
+# ---------------------------------------------------------------------------------------------
+# The transforms: a constant matrix on both sides of a tile of vectors, one lane a channel
+# ---------------------------------------------------------------------------------------------
+
+
+def _linear(vectors: Vectors, coefficients, inputs):
+    """The sum of coefficient * input, without multiplying by 0, 1 and -1."""
+    terms = sorted(((c, x) for c, x in zip(coefficients, inputs) if c), key=lambda term: abs(term[0]) != 1)
+    total = None
+    for c, x in terms:
+        if total is None:
+            total = x if c == 1 else vectors.multiply(vectors.constant(c), x)
+        elif abs(c) == 1:
+            total = vectors.add(total, x) if c == 1 else vectors.subtract(total, x)
+        else:
+            total = vectors.multiply_add(vectors.constant(c), x, total)
+    return total
+
+
+def _apply(vectors: Vectors, matrix, inputs):
+    """matrix @ inputs. Points p and -p share the sums over their even and over their odd powers."""
+    if len(matrix) == N:        # rows belong to points: r(p), r(-p) = even + odd, even - odd
+        outputs = [_linear(vectors, matrix[0], inputs)] + [None] * 6 + \
+                  [_linear(vectors, matrix[-1], inputs)]
+        for i, j in PAIRS:
+            even = _linear(vectors, [(x + y) / 2 for x, y in zip(matrix[i], matrix[j])], inputs)
+            odd = _linear(vectors, [(x - y) / 2 for x, y in zip(matrix[i], matrix[j])], inputs)
+            outputs[i], outputs[j] = vectors.add(even, odd), vectors.subtract(even, odd)
+        return outputs
+    inputs = list(inputs)       # columns belong to points
+    for i, j in PAIRS:
+        inputs[i], inputs[j] = vectors.add(inputs[i], inputs[j]), vectors.subtract(inputs[i], inputs[j])
+    rows = []
+    for row in matrix:
+        row = list(row)
+        for i, j in PAIRS:
+            row[i], row[j] = (row[i] + row[j]) / 2, (row[i] - row[j]) / 2
+        rows.append(_linear(vectors, row, inputs))
+    return rows
+
+
+def make_transform(matrix):
+    """An intrinsic: target = max(matrix source matrix', floor), for one vector of channels.
+
+    source, s0, s_row, s_column : array, offset, distances between the elements of the tile
+    target, t0, t_row, t_column : the same
+    floor                       : the least value, or None
+    """
+    rows, columns = len(matrix), len(matrix[0])
+
+    @intrinsic
+    def transform(typingctx, source, s0, s_row, s_column, target, t0, t_row, t_column, floor):
+        def codegen(context, builder, signature, args):
+            (origin, s0, s_row, s_column, goal, t0, t_row, t_column, least) = args
+            vectors = Vectors(builder, target.dtype)
+            integer = ir.IntType(64)
+            origin = pointer_to(context, builder, signature.args[0], origin, s0)
+            goal = pointer_to(context, builder, signature.args[4], goal, t0)
+            if floor != types.none:
+                least = vectors.spread(least)
+            between = cgutils.alloca_once(builder, vectors.type, size=integer(rows * columns))
+
+            def half_way(i, j):     # rows x columns vectors, between the two products
+                index = builder.add(builder.mul(i, integer(columns)), j)
+                return builder.gep(between, [index])
+
+            with cgutils.for_range(builder, integer(columns)) as loop:
+                first = builder.gep(origin, [builder.mul(loop.index, s_column)])
+                column = [vectors.load(first, builder.mul(s_row, integer(i))) for i in range(columns)]
+                for i, value in enumerate(_apply(vectors, matrix, column)):
+                    builder.store(value, half_way(integer(i), loop.index))
+            with cgutils.for_range(builder, integer(rows)) as loop:
+                first = builder.gep(goal, [builder.mul(loop.index, t_row)])
+                row = [builder.load(half_way(loop.index, integer(j))) for j in range(columns)]
+                for j, value in enumerate(_apply(vectors, matrix, row)):
+                    if floor != types.none:
+                        value = vectors.maximum(value, least)
+                    vectors.store(value, first, builder.mul(t_column, integer(j)))
+            return context.get_dummy_value()
+
+        floor = types.none if floor == types.none else target.dtype
+        return types.void(source, types.int64, types.int64, types.int64,
+                          target, types.int64, types.int64, types.int64, floor), codegen
+
+    return transform
+
+
+transform_window = make_transform(cook_toom(3).bt)          # B' x B
+transform_kernel_3 = make_transform(cook_toom(3).g)         # G w G'
+transform_kernel_7 = make_transform(cook_toom(7).g)
+transform_products_3 = make_transform(cook_toom(3).at)      # A' m A
+transform_products_7 = make_transform(cook_toom(7).at)
+transform_gradient_3 = make_transform(transpose(cook_toom(3).at))       # A dy A'
+transform_gradient_7 = make_transform(transpose(cook_toom(7).at))
+transform_sums_3 = make_transform(transpose(cook_toom(3).g))            # G' sum G
+transform_sums_7 = make_transform(transpose(cook_toom(7).g))
+
+# ---------------------------------------------------------------------------------------------
+# Blocks: serial, each on its thread's own scratch
+# ---------------------------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """Extents of one convolution and of its tiles."""
+
+    images: int
+    height: int         # of the input, as are width and channels
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    filters: int
+    taps: int           # kernel extent r
+    step: int           # outputs of a tile along one axis, m
+    pad_rows: int       # zeros above; negative: rows left out
+    pad_columns: int
+    tiles_down: int     # tiles of one image
+    tiles_across: int
+    turned: int         # 1: the kernel is turned by 180 degrees, and (filters, channels) in memory
+
+    @property
+    def tiles(self) -> int:
+        return self.images * self.tiles_down * self.tiles_across
+
+
+@compiled
+def gather(plan, x, image, top, left, extent, c, patch, p0):
+    """Copy one vector of channels of an extent x extent window; zeros outside of the image."""
+    lanes = tile_lanes(x)
+    valid = min(lanes, plan.channels - c)
+    for i in range(extent):
+        for j in range(extent):
+            row, column = top + i, left + j
+            target = p0 + (i * extent + j) * lanes
+            if 0 <= row < plan.height and 0 <= column < plan.width:
+                source = ((image * plan.height + row) * plan.width + column) * plan.channels + c
+                if valid == lanes:
+                    move_vector(x, source, patch, target)
+                    continue
+                for l in range(valid):
+                    patch[target + l] = x[source + l]
+                for l in range(valid, lanes):
+                    patch[target + l] = 0
+            else:
+                for l in range(lanes):
+                    patch[target + l] = 0
+
+
+@compiled
+def prefetch_window(plan, x, tile):
+    """Ask for the window of a tile: its rows are too short for the hardware to foresee the next."""
+    row, column = divmod(tile, plan.tiles_across)
+    image, row = divmod(row, plan.tiles_down)
+    left = column * plan.step - plan.pad_columns
+    first, last = max(0, left), min(left + N, plan.width)
+    top = row * plan.step - plan.pad_rows
+    for a in range(max(0, top), min(top + N, plan.height)):
+        source = (image * plan.height + a) * plan.width
+        for q in range((source + first) * plan.channels, (source + last) * plan.channels, 16):
+            prefetch_line(x, q)
+
+
+@compiled
+def transform_windows(plan, x, first, count, c0, channels, v, v0, v_row, v_point, patch, p0):
+    """v[point, tile, channel] = B' x B, for ``count`` tiles and some channels.
+
+    What stands behind the last channel becomes zeros, up to a whole vector.
+    """
+    lanes = tile_lanes(x)
+    for t in range(count):
+        if t + 1 < count:
+            prefetch_window(plan, x, first + t + 1)
+        row, column = divmod(first + t, plan.tiles_across)
+        image, row = divmod(row, plan.tiles_down)
+        top, left = row * plan.step - plan.pad_rows, column * plan.step - plan.pad_columns
+        inside = top >= 0 and left >= 0 and top + N <= plan.height and left + N <= plan.width
+        source = ((image * plan.height + top) * plan.width + left) * plan.channels
+        for c in range(c0, c0 + channels, lanes):
+            target = v0 + t * v_row + c - c0
+            if inside and c + lanes <= plan.channels:
+                transform_window(x, source + c, plan.width * plan.channels, plan.channels,
+                                 v, target, N * v_point, v_point, None)
+            else:
+                gather(plan, x, image, top, left, N, c, patch, p0)
+                transform_window(patch, p0, N * lanes, lanes,
+                                 v, target, N * v_point, v_point, None)
+
+
+@compiled
+def transform_kernel(plan, source, s0, s_row, s_column, u, u0, u_point):
+    """G w G' for one vector of filters."""
+    if plan.taps == 3:
+        transform_kernel_3(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None)
+    else:
+        transform_kernel_7(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None)
+
+
+@compiled
+def transform_kernels(plan, weight, c0, channels, f0, u, u0, u_point, patch, p0):
+    """u[point, channel, filter] = G w G' for one panel of filters, zeros behind the last filter."""
+    lanes, width, area = tile_lanes(u), tile_columns(u), plan.taps * plan.taps
+    if not plan.turned and f0 + width <= plan.filters:
+        column = plan.channels * plan.filters
+        for c in range(channels):
+            for v in range(0, width, lanes):
+                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v, plan.taps * column, column,
+                                 u, u0 + c * width + v, u_point)
+        return
+    for v in range(0, width, lanes):
+        for c in range(0, channels, lanes):
+            # A square of channels x filters for each tap, as it is needed: turned, or cut off
+            for tap in range(area):
+                if plan.turned:
+                    source = ((area - 1 - tap) * plan.filters + f0 + v) * plan.channels + c0 + c
+                    row, column = 1, plan.channels
+                else:
+                    source = (tap * plan.channels + c0 + c) * plan.filters + f0 + v
+                    row, column = plan.filters, 1
+                copy_block(weight, source, row, column, min(lanes, channels - c),
+                           max(0, min(lanes, plan.filters - f0 - v)),
+                           patch, p0 + tap * lanes * lanes, lanes, lanes)
+            for l in range(min(lanes, channels - c)):
+                transform_kernel(plan, patch, p0 + l * lanes, plan.taps * lanes * lanes, lanes * lanes,
+                                 u, u0 + (c + l) * width + v, u_point)
+
+
+@compiled
+def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, p0):
+    """y = max(A' m A, floor), for ``count`` tiles and one panel of filters."""
+    lanes, width, step = tile_lanes(y), tile_columns(y), plan.step
+    for t in range(count):
+        row, column = divmod(first + t, plan.tiles_across)
+        image, row = divmod(row, plan.tiles_down)
+        height, across = plan.out_height - row * step, plan.out_width - column * step
+        for v in range(0, min(width, plan.filters - f0), lanes):
+            source = m0 + t * width + v
+            target = ((image * plan.out_height + row * step) * plan.out_width
+                      + column * step) * plan.filters + f0 + v
+            valid = min(lanes, plan.filters - f0 - v)
+            if height >= step and across >= step and valid == lanes:
+                goal, g0, g_row, g_column = y, target, plan.out_width * plan.filters, plan.filters
+            else:
+                goal, g0, g_row, g_column = patch, p0, step * lanes, lanes
+            if plan.taps == 3:
+                transform_products_3(m, source, N * m_point, m_point,
+                                     goal, g0, g_row, g_column, floor)
+            else:
+                transform_products_7(m, source, N * m_point, m_point,
+                                     goal, g0, g_row, g_column, floor)
+            if g_row == step * lanes and g0 == p0:
+                for i in range(min(step, height)):
+                    copy_block(patch, p0 + i * step * lanes, lanes, 1, min(step, across), valid,
+                               y, target + i * plan.out_width * plan.filters, plan.filters, valid)
+
+
+# ---------------------------------------------------------------------------------------------
+# Two schedules, forward and for dx
+# ---------------------------------------------------------------------------------------------
+
+ONES = N + 1        # the point (1, 1): A' spreads it evenly over the tile, so the bias is added there
+
+
+@compiled
+def apart(size):
+    """Distance of two points that hold ``size`` elements each, for a whole number of cache lines.
+
+    A transform writes all 64 points at once: at distances of a power of two, all would fall into the
+    same few lines of the L1 cache. Measured: 1100 cycles for a vector of channels, 370 with this.
+    """
+    return size + 16
+
+
+@compiled(parallel=True)
+def _all_kernels(plan, weight, u, scratch, patch_size):
+    width = tile_columns(u)
+    u_point = apart(plan.channels * width)
+    for index in prange((plan.filters + width - 1) // width):
+        panel = np.int64(index)
+        transform_kernels(plan, weight, 0, plan.channels, panel * width, u, panel * N * N * u_point,
+                          u_point, scratch, numba.get_thread_id() * patch_size)
+
+
+@compiled(parallel=True)
+def _tiles_outside(plan, x, u, start, y, floor, no_floor, block, scratch, size):
+    """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
+    width, lanes = tile_columns(y), tile_lanes(y)
+    tiles = plan.images * plan.tiles_down * plan.tiles_across
+    depth = (plan.channels + lanes - 1) // lanes * lanes
+    u_point, v_point, m_point = apart(plan.channels * width), apart(block * depth), apart(block * width)
+    for index in prange((tiles + block - 1) // block):
+        first = np.int64(index) * block
+        count = min(block, tiles - first)
+        v = numba.get_thread_id() * size
+        m = v + N * N * v_point
+        patch = m + N * N * m_point
+        transform_windows(plan, x, first, count, 0, plan.channels, scratch, v, depth, v_point,
+                          scratch, patch)
+        for f in range(0, plan.filters, width):
+            panel = f // width * N * N * u_point
+            for point in range(N * N):
+                multiply_panel(count, width, plan.channels, scratch, v + point * v_point, depth, 1,
+                               u, panel + point * u_point, start, width + f if point == ONES else 0, 0,
+                               scratch, m + point * m_point, width, no_floor)
+            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, scratch, patch)
+
+
+@compiled(parallel=True)
+def _windows(plan, x, first, count, c0, channels, v, v_row, group, scratch, patch_size):
+    for index in prange((count + group - 1) // group):
+        t = np.int64(index) * group
+        transform_windows(plan, x, first + t, min(group, count - t), c0, channels, v, t * v_row, v_row,
+                          apart(count * v_row), scratch, numba.get_thread_id() * patch_size)
+
+
+@compiled(parallel=True)
+def _filters_outside(plan, weight, v, v_row, first, count, c0, channels, block, start, m, f0, filters,
+                     y, floor, no_floor, scratch, size):
+    """Many channels: each thread transforms the kernels of its filters, block by block, in its L2 cache."""
+    width = tile_columns(y)
+    v_point, m_point = apart(count * v_row), apart(count * width)
+    for index in prange((filters + width - 1) // width):
+        f = f0 + np.int64(index) * width
+        whole = channels == plan.channels   # else the sums must wait for the other channels
+        products = (np.int64(numba.get_thread_id()) if whole else np.int64(index)) * N * N * m_point
+        u = numba.get_thread_id() * size
+        patch = u + N * N * apart(block * width)
+        for c in range(0, channels, block):
+            depth = min(block, channels - c)
+            u_point = apart(depth * width)
+            transform_kernels(plan, weight, c0 + c, depth, f, scratch, u, u_point, scratch, patch)
+            for point in range(N * N):
+                target = products + point * m_point
+                if c0 + c == 0:
+                    source, s0, s_row = start, width + f if point == ONES else 0, 0
+                else:
+                    source, s0, s_row = m, target, width
+                multiply_panel(count, width, depth, v, point * v_point + c, v_row, 1,
+                               scratch, u + point * u_point, source, s0, s_row,
+                               m, target, width, no_floor)
+        if c0 + channels == plan.channels:
+            transform_products(plan, m, products, m_point, first, count, f, y, floor, scratch, patch)
+
+
+SHALLOW = 2 ** 22           # elements of all transformed kernels: 16 MB, half of an L3 cache of 32 MB
+WINDOWS = 2 ** 17           # elements of a block's windows: 512 KB, half of an L2 cache
+TILES = 64                  # of a superblock, at most: 64 x 64 x 32 products are 512 KB, half of an L2 cache
+CHANNELS = 512              # of a superblock, at most
+FILTERS = 512               # of a superblock, at most, where their sums must wait for more channels
+KERNELS = 64                # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB
+
+
+def suits(taps: int) -> bool:
+    """Whether there are matrices for this kernel extent."""
+    return taps in (3, 7)
+
+
+def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding: tuple[int, int],
+             floor: float = NO_FLOOR, turned: bool = False) -> np.ndarray:
+    """max(conv2d(x, weight) + bias, floor) with stride 1.
+
+    Parameters
+    ----------
+    x : (n, h, w, c) array, contiguous
+    weight : (r, r, c, f) array, r 3 or 7, contiguous; (r, r, f, c) if ``turned``
+    bias : (f,) array, optional
+    padding : (rows, columns)
+        Negative numbers leave out rows and columns.
+    turned : bool
+        Turn the kernel by 180 degrees, which makes the input gradient of dy.
+
+    Returns
+    -------
+    y : (n, h + 2 * padding - r + 1, ..., f) array
+    """
+    images, height, width, channels = x.shape
+    taps, filters = weight.shape[0], weight.shape[2 if turned else 3]
+    step = N + 1 - taps
+    out_height, out_width = height + 2 * padding[0] - taps + 1, width + 2 * padding[1] - taps + 1
+    plan = Plan(images, height, width, channels, out_height, out_width, filters, taps, step,
+                *padding, -(-out_height // step), -(-out_width // step), int(turned))
+    tile, threads, points = tile_of(x.dtype), numba.get_num_threads(), N * N
+    start = np.zeros(tile.columns + round_up(filters, tile.columns), x.dtype)
+    if bias is not None:
+        start[tile.columns:tile.columns + filters] = bias
+    y = empty((images, out_height, out_width, filters), x.dtype)
+    x, weight, y_flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
+    floor, no_floor = x.dtype.type(floor), x.dtype.type(NO_FLOOR)
+    patch = max(points, taps * taps * tile.lanes) * tile.lanes
+    panels = -(-filters // tile.columns)
+    if points * channels * panels * tile.columns <= SHALLOW:
+        depth = round_up(channels, tile.lanes)
+        block = max(1, WINDOWS // (points * depth * tile.rows)) * tile.rows
+        block = min(block, round_up(-(-plan.tiles // threads), tile.rows))
+        size = points * (apart(block * depth) + apart(block * tile.columns)) + patch
+        kernels = points * panels * apart(channels * tile.columns)
+        u, own = np.split(scratch(kernels + threads * size, x.dtype), [kernels])
+        _all_kernels(plan, weight, u, own, size)
+        _tiles_outside(plan, x, u, start, y_flat, floor, no_floor, block, own, size)
+        return y
+    some_channels = min(channels, CHANNELS)
+    v_row = round_up(some_channels, tile.lanes)
+    tiles = -(-plan.tiles // -(-plan.tiles // TILES))
+    some_filters = panels * tile.columns
+    if channels > some_channels:
+        some_filters = min(some_filters, FILTERS)
+    block = min(KERNELS, some_channels)
+    size = points * apart(block * tile.columns) + patch
+    windows = points * apart(tiles * v_row)
+    sums = threads if channels == some_channels else some_filters // tile.columns
+    products = points * sums * apart(tiles * tile.columns)
+    room = scratch(windows + products + threads * size, x.dtype)
+    v, m, own = np.split(room, [windows, windows + products])
+    for first in range(0, plan.tiles, tiles):
+        count = min(tiles, plan.tiles - first)
+        for f0 in range(0, filters, some_filters):
+            for c0 in range(0, channels, some_channels):
+                now = min(some_channels, channels - c0)
+                if f0 == 0 or channels > some_channels:
+                    _windows(plan, x, first, count, c0, now, v, v_row, 2, own, size)
+                _filters_outside(plan, weight, v, v_row, first, count, c0, now, block, start, m,
+                                 f0, min(some_filters, filters - f0), y_flat, floor, no_floor, own, size)
+    return y

@@ -1,0 +1,431 @@
+"""The checker checked by mutation: any single-point change of the textbook engine must be noticed.
+
+Each mutant is a file of ``minifcn/ops/reference`` with one change (an operator, a constant, an
+index, a loop's bound, two names exchanged, a statement dropped), executed as a module of its own in
+plain Python and put before ``gradcheck.check_module``. Those that it lets pass must stand in
+``EQUIVALENT``, with the reason why the change makes no difference; an entry that fits no survivor
+is stale, and an error.
+
+    python -m tests.gradcheck.mutants          all planted bugs and all mutants; writes the results
+    python -m tests.gradcheck.mutants relu     the mutants of one file, to look at
+"""
+from __future__ import annotations
+
+import argparse
+import ast
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from tests.gradcheck.planted import Result, bank, examine
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "minifcn" / "ops" / "reference"
+RESULTS = ROOT / "docs" / "checker-results.md"
+SECONDS = 60        # a mutant that takes longer is in an endless loop, which is noticed too
+
+
+class Mutant(NamedTuple):
+    """One change of one file. ``change`` is the statement before and after it."""
+
+    file: str
+    function: str
+    change: str
+    source: str
+
+
+class Outcome(NamedTuple):
+    mutant: Mutant
+    got: str | None         # what the checker said; None when it noticed nothing
+
+    @property
+    def noticed(self) -> bool:
+        return self.got is not None
+
+    @property
+    def excused(self) -> str | None:
+        """The reason why the mutant is equivalent, if there is one."""
+        return EQUIVALENT.get(self.mutant[:3])
+
+
+# ---------------------------------------------------------------------------------------------
+# Making mutants
+# ---------------------------------------------------------------------------------------------
+
+COMPARISONS = {ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE),
+               ast.GtE: (ast.Gt, ast.Lt), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
+               ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,)}
+ARITHMETIC = {ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Add,), ast.Div: (ast.Mult,),
+              ast.FloorDiv: (ast.Mod,), ast.Mod: (ast.FloorDiv,), ast.Pow: (ast.Mult,),
+              ast.RShift: (ast.LShift,), ast.BitXor: (ast.BitOr,)}
+NAMES = {"min": "max", "zeros": "ones", "rows": "columns", "columns": "rows", "log": "exp"}
+DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Continue)
+
+
+class Change(NamedTuple):
+    """container[key] = new, where the container is a list of nodes or the ``vars`` of one."""
+
+    container: Any
+    key: Any
+    new: Any
+
+
+def shifted(node: ast.expr, by: int) -> ast.expr:
+    return ast.BinOp(node, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
+
+
+def changes(node: ast.AST) -> Iterator[Change]:
+    """All changes of one node."""
+    this = vars(node)
+    match node:
+        case ast.Compare(ops=operators):
+            for k, operator in enumerate(operators):
+                yield from (Change(operators, k, other()) for other in COMPARISONS[type(operator)])
+        case ast.BinOp(op=operator):
+            yield from (Change(this, "op", other()) for other in ARITHMETIC[type(operator)])
+        case ast.AugAssign(op=operator):
+            yield from (Change(this, "op", other()) for other in ARITHMETIC[type(operator)])
+        case ast.BoolOp(op=operator):
+            yield Change(this, "op", ast.Or() if isinstance(operator, ast.And) else ast.And())
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield Change(this, "operand", ast.UnaryOp(ast.Not(), operand))      # not not
+        case ast.IfExp() | ast.If():
+            yield from (Change(this, "test", ast.Constant(value)) for value in (True, False))
+        case ast.Constant(value=bool(value)):
+            yield Change(this, "value", not value)
+        case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
+            yield from (Change(this, "value", other) for other in (value + 1, value - 1))
+        case ast.Call(func=ast.Name(id="range"), args=[end]):
+            yield from (Change(node.args, 0, shifted(end, by)) for by in (1, -1))
+            yield Change(this, "args", [ast.Constant(1), end])
+        case ast.Call(args=arguments) | ast.Tuple(elts=arguments):
+            commutes = isinstance(node, ast.Call) and ast.unparse(node.func) in ("min", "max")
+            for k in range(0 if commutes else len(arguments) - 1):
+                swapped = [*arguments[:k], arguments[k + 1], arguments[k], *arguments[k + 2:]]
+                yield Change(this, "args" if isinstance(node, ast.Call) else "elts", swapped)
+        case ast.Subscript(slice=ast.Tuple(elts=indices)):
+            for k, index in enumerate(indices):
+                yield from (Change(indices, k, shifted(index, by)) for by in (1, -1))
+        case ast.Subscript(slice=ast.Name() as index):
+            yield from (Change(this, "slice", shifted(index, by)) for by in (1, -1))
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in NAMES:
+            yield Change(this, "id" if isinstance(node, ast.Name) else "attr", NAMES[name])
+
+
+def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The statement and its expressions, without the statements inside of it."""
+    yield statement
+    for child in ast.iter_child_nodes(statement):
+        if not isinstance(child, ast.stmt):
+            yield from own_nodes(child)
+
+
+def replacements(body: list[ast.stmt], k: int) -> Iterator[Change]:
+    """A statement dropped, or += made =."""
+    statement = body[k]
+    if isinstance(statement, DROPPED) and not is_docstring(statement):
+        yield Change(body, k, ast.Pass())
+    if isinstance(statement, ast.AugAssign):
+        yield Change(body, k, ast.Assign([statement.target], statement.value, lineno=0))
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def head(statement: ast.stmt) -> str:
+    """The statement on one line, of a compound one its head."""
+    lines = ast.unparse(statement).splitlines()
+    return next(line for line in lines if not line.startswith("@")).strip()
+
+
+def mutants_of(file: str) -> list[Mutant]:
+    """All mutants of one file of the textbook engine."""
+    tree = ast.parse((REFERENCE / f"{file}.py").read_text())
+    found = {}
+    for part in tree.body:
+        if not isinstance(part, (ast.FunctionDef, ast.Assign)):
+            continue
+        function = part.name if isinstance(part, ast.FunctionDef) else ""
+        for statement in (each for each in ast.walk(part) if isinstance(each, ast.stmt)):
+            places = [(statement, each) for node in own_nodes(statement) for each in changes(node)]
+            for body in (getattr(statement, "body", []), getattr(statement, "orelse", [])):
+                for k, inner in enumerate(body):
+                    places += [(inner, each) for each in replacements(body, k)]
+            for old, change in places:
+                before, kept = head(old), change.container[change.key]
+                change.container[change.key] = change.new
+                after = head(change.new if kept is old else old)
+                mutant = Mutant(file, function, f"{before}  ->  {after}", ast.unparse(tree))
+                change.container[change.key] = kept
+                found[mutant.source] = mutant       # two ways to the same source are one mutant
+    found.pop(ast.unparse(tree), None)
+    return list(found.values())
+
+
+# ---------------------------------------------------------------------------------------------
+# Judging them
+# ---------------------------------------------------------------------------------------------
+
+
+RAISED = "THE CHECKER RAISED "        # which it must never do
+
+
+class Endless(BaseException):
+    """Not an Exception, so that nobody who catches those takes it for a crash of the layer."""
+
+
+def judge(mutant: Mutant) -> Outcome:
+    """Put a mutant before the checker, in this process and for a limited time."""
+    def stop(*_):
+        raise Endless
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        return Outcome(mutant, verdict(mutant))
+    except Endless:
+        return Outcome(mutant, "does not end")
+    except Exception as error:
+        return Outcome(mutant, f"{RAISED}{error!r}")
+    finally:
+        signal.alarm(0)
+
+
+def verdict(mutant: Mutant) -> str | None:
+    """What is wrong with a mutant, or None. Most fail in a small case; the rest see all of it."""
+    from minifcn.gradcheck import check_module
+    from minifcn.gradcheck.cases import FUNCTIONS
+
+    module = ModuleType(f"mutant_of_{mutant.file}")
+    try:
+        exec(compile(mutant.source, str(REFERENCE / f"{mutant.file}.py"), "exec"), vars(module))
+    except Exception as error:
+        return f"does not load: {error}"
+    functions = [name for name in FUNCTIONS if hasattr(module, name)]
+    for name in functions:
+        for case in failing_cases(module, name):
+            return f"{name}: {case}"
+    reports = check_module(module)
+    failures = [f"{name}: {report.cause}" for name, report in reports.items() if not report.ok]
+    try:
+        return "; ".join(failures) or engine_fault(module)
+    except Exception as error:
+        return f"raises {error!r}"
+
+
+def failing_cases(module: ModuleType, name: str) -> Iterator[str]:
+    """The small cases of the check's own table in which a function fails, without any diagnosis."""
+    from minifcn.gradcheck.module import Subject
+
+    subject = Subject(module, name)
+    if name.startswith("dropout"):
+        return              # judged by its properties, in all cases together
+    for case in subject.operation.cases:
+        if size_of(case) < 1000:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                subject.try_case(case)
+            if subject.findings or any(trial.fails(array) for trial in subject.trials
+                                       for array in subject.outputs):
+                yield case.name
+
+
+def size_of(case) -> int:
+    """Cells of the input times cells of the kernel."""
+    given = case.draw(np.random.default_rng(0))
+    arrays = [each for each in given.values() if isinstance(each, np.ndarray)]
+    return arrays[0].size * (math.prod(given["weight"].shape[:2]) if "weight" in given else 1)
+
+
+def engine_fault(module: ModuleType) -> str | None:
+    """What binds engines, but not everybody's layers: dropout's one mask, and the way of NaN."""
+    from minifcn.ops import reference
+
+    if hasattr(module, "dropout_mask"):
+        cases = [((2, 3, 4, 5), 0.5, 0), ((7, 11), 0.3, 2**63 + 12345), ((64,), 0.8, -1)]
+        if not all(np.array_equal(module.dropout_mask(*case), reference.dropout.dropout_mask(*case))
+                   for case in cases):
+            return "another mask than that of the other engines"
+    x = np.array([1, np.nan, np.nan, 2, -1, np.nan, 0, np.inf, -np.inf]).reshape(1, 3, 3, 1)
+    for name in ("relu_forward", "max_pool2d_forward"):
+        if hasattr(module, name):
+            got, right = np.array(getattr(module, name)(x)), np.array(getattr(reference, name)(x))
+            if not np.array_equal(got, right, equal_nan=True):
+                return f"{name} loses a NaN"
+    return None
+
+
+def examine_by_name(name: str) -> Result:
+    """``examine`` for another process: modules do not travel, names do."""
+    result = examine(next(bug for bug in bank() if bug.name == name))
+    return result._replace(bug=result.bug._replace(functions={}))
+
+
+def run(function, items: list, jit: bool, workers: int, title: str) -> list:
+    """Map over fresh processes, with the compiler or without it."""
+    os.environ["NUMBA_DISABLE_JIT"] = "0" if jit else "1"       # read when a child imports numba
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        return list(tqdm(pool.map(function, items, chunksize=4), total=len(items), desc=title))
+
+
+# ---------------------------------------------------------------------------------------------
+# Mutants that differ from the original in nothing that anybody could see, and why
+# ---------------------------------------------------------------------------------------------
+
+SAME_SUM = "index -1 is the last one: the same values are summed, in another order"
+ANY_NEGATIVE = "NumPy takes any negative extent as the one to find out"
+# file, function, statement, what is changed in it, into what, why that makes no difference
+REVIEWED = (
+    ("relu", "_forward", "y[i] = x.dtype.type(0) if x[i] <= 0 else x[i]", "<= 0", "< 0",
+     "a value of 0 is returned as itself"),
+    *(("relu", "relu_forward", "_forward(dense(x).reshape(-1), y.reshape(-1))",
+       f"{array}.reshape(-1)", f"{array}.reshape(-2)", ANY_NEGATIVE) for array in ("dense(x)", "y")),
+    *(("relu", "relu_backward",
+       "_backward(dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))",
+       f"{array}.reshape(-1)", f"{array}.reshape(-2)", ANY_NEGATIVE)
+      for array in ("dense(dy)", "dense(y)", "dx")),
+    ("linear", "_backward", "dbias[f] += dy[n, f]", "[n,", "[n - 1,", SAME_SUM),
+    *(("conv2d", "_backward", "dbias[f] += dy[n, i, j, f]", f"{index},", f"{index} - 1,", SAME_SUM)
+      for index in "nij"),
+    *(("conv_transpose2d", "_bias_gradient", "dbias[f] += dy[n, a, b, f]",
+       f"{index},", f"{index} - 1,", SAME_SUM) for index in "nab"),
+    *(("bilinear", function, f"for k{i} in range(kernel.shape[{axis}]):", f"[{axis}]", f"[{other}]",
+       "the kernel is square")
+      for function in ("_forward", "_backward")
+      for i, axis, other in (("i", 0, 1), ("i", 0, -1), ("j", 1, 0))),
+    ("bilinear", "_forward", "y[n, a, b, c] += x[n, i, j, c] * kernel[ki, kj]", "ki, kj", "kj, ki",
+     "the kernel is symmetric"),
+    ("bilinear", "_backward", "dx[n, i, j, c] += dy[n, a, b, c] * kernel[ki, kj]", "ki, kj", "kj, ki",
+     "the kernel is symmetric"),
+    ("dropout", "dropout_mask", "return (uniform >= rate).reshape(shape)", ">=", ">",
+     "they differ for one value in 2**53"),
+    ("softmax_cross_entropy", "_loss_and_gradient", "loss, total = (0.0, 0.0)",
+     "loss, total", "total, loss", "both are 0"),
+    *(("softmax_cross_entropy", "softmax_cross_entropy",
+       "loss, total = _loss_and_gradient(dense(scores).reshape(-1, classes), "
+       "labels.astype(np.int64).reshape(-1), ignore, weights, dscores.reshape(-1, classes))",
+       f"{array}.reshape(-1", f"{array}.reshape(-2", ANY_NEGATIVE)
+      for array in ("dense(scores)", "labels.astype(np.int64)", ", dscores")),
+)
+EQUIVALENT = {(file, function, f"{before}  ->  {before.replace(old, new)}"): why
+              for file, function, before, old, new, why in REVIEWED}
+
+
+# ---------------------------------------------------------------------------------------------
+# Results
+# ---------------------------------------------------------------------------------------------
+
+
+def faults(results: list[Result], outcomes: list[Outcome]) -> list[str]:
+    """All that must not be, one line each."""
+    lines = [f"planted bug not noticed: {each.bug.name}" for each in results if not each.noticed]
+    named = sum(each.named for each in results)
+    if named < 0.9 * len(results):
+        lines.append(f"only {named} of {len(results)} planted bugs named rightly")
+    lines += [f"{each.got}, in {' '.join(each.mutant[:2])}: {each.mutant.change}"
+              for each in outcomes if (each.got or "").startswith(RAISED)]
+    survivors = [each for each in outcomes if not each.noticed]
+    lines += [f"mutant survives, in {' '.join(each.mutant[:2])}: {each.mutant.change}"
+              for each in survivors if not each.excused]
+    files = {each.mutant.file for each in outcomes}
+    alive = {each.mutant[:3] for each in survivors}
+    lines += [f"stale entry of EQUIVALENT: {key}" for key in EQUIVALENT
+              if key not in alive and key[0] in files]
+    return lines
+
+
+def table(head: str, rows: Iterable[Iterable]) -> str:
+    columns = head.count("|") + 1
+    lines = [f"| {head} |", "|" + " --- |" * columns]
+    for row in rows:
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines)
+
+
+def page(results: list[Result], outcomes: list[Outcome]) -> str:
+    """docs/checker-results.md."""
+    by_operation = {}
+    for each in results:
+        by_operation.setdefault(each.bug.operation, []).append(each)
+    by_file = {}
+    for each in outcomes:
+        by_file.setdefault(each.mutant.file, []).append(each)
+    survivors = [each for each in outcomes if not each.noticed]
+    bugs, noticed, named = (len(results), sum(each.noticed for each in results),
+                            sum(each.named for each in results))
+    return f"""# The checker, checked
+
+Made by `make mutants`; do not edit.
+
+## Planted bugs
+
+Layers as students write them, in plain NumPy, each with one mistake (`tests/gradcheck/planted/`),
+are put before `minifcn.gradcheck.check_module`. A bug counts as *named* if the first hint,
+`report.cause`, is one of the names expected. "unknown" is expected where no name fits, and then a
+name of the checker's own is welcome too.
+{noticed} of {bugs} are noticed, {named} ({named / bugs:.0%}) are named rightly.
+
+{table("operation | bugs | noticed | named", [
+    (name, len(some), sum(r.noticed for r in some), sum(r.named for r in some))
+    for name, some in by_operation.items()] + [("**all**", bugs, noticed, named)])}
+
+## Mutants
+
+Every function of `minifcn/ops/reference`, with one operator, constant, index, loop bound or name
+changed or one statement dropped at a time (`tests/gradcheck/mutants.py`), in plain Python. A mutant
+that is not noticed must be shown to be equivalent.
+
+{table("file | mutants | noticed | equivalent", [
+    (f"{name}.py", len(some), sum(o.noticed for o in some), sum(not o.noticed for o in some))
+    for name, some in by_file.items()] + [
+    ("**all**", len(outcomes), len(outcomes) - len(survivors), len(survivors))])}
+
+The equivalent ones:
+
+{table("function | change | why it makes no difference", [
+    (f"{each.mutant.file} `{each.mutant.function}`", f"`{each.mutant.change}`", each.excused)
+    for each in survivors])}
+
+## Every planted bug
+
+{table("bug | what is wrong | expected | got", [
+    (r.bug.name, r.bug.description, " or ".join(sorted(r.bug.causes)),
+     (r.got or "**not noticed**") + ("" if r.named else " (misnamed)")) for r in results])}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="files of ops/reference, without .py")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes (2)")
+    arguments = parser.parse_args()
+    files = arguments.files or sorted(path.stem for path in REFERENCE.glob("[!_]*.py"))
+    mutants = [mutant for file in files for mutant in mutants_of(file)]
+    outcomes = run(judge, mutants, False, arguments.workers, "mutants")
+    results = []
+    if not arguments.files:
+        names = [bug.name for bug in bank()]
+        results = run(examine_by_name, names, True, arguments.workers, "planted bugs")
+        RESULTS.write_text(page(results, outcomes))
+    print(f"{len(outcomes)} mutants, {sum(each.noticed for each in outcomes)} noticed; "
+          f"{len(results)} planted bugs, {sum(each.noticed for each in results)} noticed, "
+          f"{sum(each.named for each in results)} named rightly")
+    wrong = faults(results, outcomes)
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

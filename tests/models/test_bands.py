@@ -1,0 +1,85 @@
+"""A large picture in tiles: the same bits as in one pass."""
+import itertools
+
+import numpy as np
+import pytest
+
+import minifcn
+from minifcn.models import bands
+
+
+def narrow(stride, geometry):
+    """One channel first, eight at last; every number matters, nothing is zero."""
+    model = minifcn.FCN(stride, 2, geometry, width=1 / 64, fc_channels=3, seed=2)
+    rng = np.random.default_rng(3)
+    for name in model.parameters:
+        if name.startswith("score_") or name.endswith("bias"):
+            model.parameters[name] = rng.random(model.parameters[name].shape)
+    return model
+
+
+def picture(h, w):
+    return np.random.default_rng(h).integers(0, 256, (h, w, 3)).astype(np.uint8)
+
+
+def in_tiles(model, image, largest):
+    scores = np.full((*image.shape[:2], model.classes), np.nan, np.float32)
+    tiles = 0
+    for place, values in bands.predict_scores(model, image, largest):
+        assert np.isnan(scores[place]).all()        # no pixel twice
+        scores[place] = values
+        tiles += 1
+    return scores, tiles
+
+
+NETWORKS = list(itertools.product((32, 16, 8), ("exact", "caffe")))
+STRIPS = [(33, 1177), (1153, 40), (21, 900), (801, 9), (1152, 30), (50, 1155)]      # three tiles each
+SQUARES = [(801, 1177), (769, 1100), (1100, 775), (1153, 790), (900, 1152), (850, 1155)]
+
+
+@pytest.mark.parametrize("stride, geometry, h, w", [
+    (*network, *size) for network, size in zip(NETWORKS, STRIPS)] + [
+    pytest.param(*network, *size, marks=pytest.mark.slow) for network, size in zip(NETWORKS, SQUARES)])
+def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w):
+    model, image = narrow(stride, geometry), picture(h, w)
+    whole, one = in_tiles(model, image, bands.LARGEST)
+    scores, many = in_tiles(model, image, 1)
+    assert one == 1 and many == -(-h // bands.GRID) * -(-w // bands.GRID) >= 3
+    np.testing.assert_array_equal(scores, whole)
+    np.testing.assert_array_equal(model.predict(image), whole.argmax(axis=-1))
+
+
+def test_a_smaller_halo_would_be_noticed(monkeypatch):
+    model, image = narrow(8, "exact"), picture(801, 40)
+    whole, _ = in_tiles(model, image, bands.LARGEST)
+    monkeypatch.setattr(bands, "HALO_AFTER", 128)
+    scores, _ = in_tiles(model, image, 1)
+    assert not np.array_equal(scores, whole)
+
+
+def test_tiles_are_no_smaller_than_their_memory_asks_for():
+    model = narrow(8, "exact")
+    for largest in (10**6, 10**7, 3 * 10**7, 10**8, 10**9):
+        cores = bands.tiles(model, 1900, 2500, largest)
+        covered = np.zeros((1900, 2500), int)
+        for rows, columns in cores:
+            covered[rows, columns] += 1
+            assert rows.start % bands.GRID == columns.start % bands.GRID == 0
+            halo = bands.HALO_BEFORE + bands.HALO_AFTER
+            needed = bands.forward_bytes(model, min(rows.stop - rows.start + halo, 1900),
+                                         min(columns.stop - columns.start + halo, 2500))
+            assert needed <= largest or len(cores) == 5 * 7     # the smallest tiles that there are
+        assert (covered == 1).all()
+    assert len(cores) == 1
+
+
+def test_predict_goes_through_the_tiles(monkeypatch):
+    model, image = narrow(16, "exact"), picture(500, 20)
+    whole, probabilities = model.predict(image), model.probabilities(image)
+    calls = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda x: calls.append(x.shape) or forward(x))
+    monkeypatch.setattr(bands.predict_scores, "__defaults__", (1,))
+    np.testing.assert_array_equal(model.predict(image), whole)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(model.probabilities(image), probabilities)
