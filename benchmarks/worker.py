@@ -16,16 +16,20 @@ import numpy as np
 from benchmarks import contenders, layerwise, memory
 from benchmarks.network import Case
 
-SCORE_TOLERANCE = 2e-4          # largest difference / largest value
-GRADIENT_TOLERANCE = 5e-3       # a rounding error may open a ReLU, or choose another maximum
-GRADIENTS = ("conv1_1.weight", "conv3_3.bias", "conv5_3.weight", "fc7.bias", "score_fr.weight",
-             "score_pool3.weight")
+TOLERANCE = 2e-4        # largest difference / largest value
+SMOOTH = ("score_fr.weight", "score_pool3.weight")
+# Behind ReLUs and pooling a rounding error may open a ReLU or choose another maximum, and single
+# values jump: PyTorch's own two formats differ by 1e-3. So these gradients are compared as a whole.
+BEHIND_KINKS = ("conv1_1.weight", "conv3_3.bias", "conv5_3.weight", "fc7.bias")
+KINK_TOLERANCE = 2e-2   # norm of the difference / norm
 
 
-def relative(got: np.ndarray, expected: np.ndarray) -> float:
+def relative(got: np.ndarray, expected: np.ndarray, order: float) -> float:
+    """Norm of the difference over the norm: ``order`` 2, or infinity for the largest values."""
     if got.shape != expected.shape:
         raise ValueError(f"the result has shape {got.shape}, minifcn's {expected.shape}")
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
+    norms = [np.linalg.norm(each.ravel(), order) for each in (got - expected, expected)]
+    return float(norms[0] / norms[1])
 
 
 def timed(run: Callable, repeats: int) -> list[float]:
@@ -37,16 +41,19 @@ def timed(run: Callable, repeats: int) -> list[float]:
     return seconds
 
 
-def checked(values: dict[str, np.ndarray], expected: Path, tolerance: float) -> float:
+def checked(values: dict[str, np.ndarray], expected: Path) -> float:
     """Largest relative difference from the expected values; the first to come leaves them."""
     if not expected.exists():
         np.savez(expected, **values)
+    largest = 0.0
     with np.load(expected) as theirs:
-        error = max(relative(value, theirs[name]) for name, value in values.items())
-    if not error <= tolerance:
-        raise ValueError(f"the result differs from minifcn's by {error:.1e} of the largest value, "
-                         f"more than {tolerance:.0e}: not timed")
-    return error
+        for name, value in values.items():
+            kinks = name in BEHIND_KINKS
+            error = relative(value, theirs[name], 2 if kinks else np.inf)
+            if not error <= (KINK_TOLERANCE if kinks else TOLERANCE):
+                raise ValueError(f"{name} differs from minifcn's by {error:.1e}: not timed")
+            largest = max(largest, error)
+    return largest
 
 
 def forward(job: dict, case: Case, expected: Path) -> dict:
@@ -55,7 +62,7 @@ def forward(job: dict, case: Case, expected: Path) -> dict:
     scores = result(run())
     run()
     peak = memory.peak_bytes()
-    error = checked({"scores": scores}, expected, SCORE_TOLERANCE)
+    error = checked({"scores": scores}, expected)
     return {"error": error, "peak_bytes": peak, "seconds": timed(run, job["repeats"])}
 
 
@@ -63,10 +70,10 @@ def training(job: dict, case: Case, expected: Path) -> dict:
     step, gradients = contenders.load(job["contender"]).training(case, job["threads"])
     memory.forget_peak()
     losses = [step()]
-    values = {name: np.array(value) for name, value in gradients(GRADIENTS).items()}
+    values = {name: np.array(value) for name, value in gradients(SMOOTH + BEHIND_KINKS).items()}
     losses.append(step())
     peak = memory.peak_bytes()
-    error = checked({"losses": np.array(losses), **values}, expected, GRADIENT_TOLERANCE)
+    error = checked({"losses": np.array(losses), **values}, expected)
     return {"error": error, "peak_bytes": peak, "seconds": timed(step, job["repeats"])}
 
 

@@ -1,7 +1,7 @@
 """``minifcn demo``: FCN-32s, 16s and 8s on generated scenes, staged as in the paper.
 
-All three begin as the same FCN-32s and then take the same number of further steps on the same scenes,
-so what tells them apart is their skip connections, not longer training:
+All three begin as the same FCN-32s and then take the same number of further steps on the same
+scenes, so what tells them apart is their skip connections, not longer training:
 
     base 32s ---- 32s ----- 32s
              `--- 16s ----- 16s
@@ -14,22 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from minifcn.data import Shapes
 from minifcn.models import FCN
+from minifcn.plotting import write_losses, write_panel
 from minifcn.training.metrics import Metrics, baseline, baseline_name, summary_table
 from minifcn.training.trainer import Recipe, Trainer, confusion_of
 
+CHECKPOINT = "fcn8s.safetensors"
 SIZE = (96, 96)
 TRAINING, HELD_OUT, PICTURED = 20000, 60, 4         # scenes
 NETWORK = {"width": 0.125, "fc_channels": 64, "dropout": 0.0}
 # Background is most of a scene; counted in full it would drown the shapes for the first minutes.
 WEIGHTS = (0.3, 1, 1, 1, 1, 1, 1)
-BASE = Recipe(steps=600, batch=4, optimizer="adam", rate=5e-3, decay=0.0, schedule="one-cycle",
+BASE = Recipe(steps=300, batch=4, optimizer="adam", rate=5e-3, decay=0.0, schedule="one-cycle",
               class_weights=WEIGHTS)
-STAGES = [replace(BASE, steps=500, seed=stage) for stage in (1, 2)]
+STAGES = [replace(BASE, steps=250, seed=stage) for stage in (1, 2)]
 
 
 class Trained(NamedTuple):
@@ -72,15 +73,25 @@ def demo(out: Path, seed: int = 0, quiet: bool = False) -> dict[int, Metrics]:
     trained = {32: train(32, STAGES[1], half[32]), 16: train(16, STAGES[1], half[16]),
                8: train(8, STAGES[1], half[16])}
 
-    confusions = {stride: sum(confusion_of(each.model, scene, held_out.ignore) for scene in held_out)
-                  for stride, each in trained.items()}
-    metrics = {stride: Metrics.from_confusion(confusion) for stride, confusion in confusions.items()}
+    confusions = {
+        stride: sum(confusion_of(each.model, scene, held_out.ignore) for scene in held_out)
+        for stride, each in trained.items()}
+    metrics = {stride: Metrics.from_confusion(each) for stride, each in confusions.items()}
     answer, constant = baseline(confusions[8])
     print(f"\n{HELD_OUT} held-out scenes, in per cent:")
-    print(summary_table([(baseline_name(held_out.class_names[answer]), Metrics.from_confusion(constant)),
-                         *((f"FCN-{stride}s", each) for stride, each in metrics.items())]))
-    trained[8].model.save(out / "fcn8s.safetensors")
-    ...
-    print(f"\n{time.monotonic() - started:.0f} seconds; in {out}: panel.png, curves.png, and "
-          f"fcn8s.safetensors, for\n  minifcn predict {out / 'fcn8s.safetensors'} IMAGE --out masks")
+    print(summary_table([
+        (baseline_name(held_out.class_names[answer]), Metrics.from_confusion(constant)),
+        *((f"FCN-{stride}s", each) for stride, each in metrics.items())]))
+    trained[8].model.save(out / CHECKPOINT)
+    pictured = [held_out[index] for index in range(PICTURED)]
+    columns = {f"FCN-{stride}s\nmean IU {100 * metrics[stride].mean_iu:.1f} %":
+               each.model.predict([scene.image for scene in pictured])
+               for stride, each in trained.items()}
+    write_panel(out / "panel.png", pictured, columns, held_out.palette, held_out.class_names)
+    write_losses(out / "curves.png",
+                 {f"FCN-{stride}s": each.losses for stride, each in trained.items()},
+                 stages=[BASE.steps, BASE.steps + STAGES[0].steps])
+    print(f"\n{time.monotonic() - started:.0f} seconds. See {out / 'panel.png'} and "
+          f"{out / 'curves.png'}; segment images with\n"
+          f"  minifcn predict {out / CHECKPOINT} IMAGE --out masks")
     return metrics

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: whoever is interrupted, or runs out of disk, keeps the old one."""
+"""Write a file whole or not at all: after an interrupt, or on a full disk, the old one remains."""
 from __future__ import annotations
 
 import os

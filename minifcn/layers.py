@@ -1,8 +1,8 @@
 """Layers: an operation with its parameters, and what its backward pass must remember.
 
-Every layer has ``forward(x, training)`` and ``backward(dy) -> dx``, and two dictionaries with the same keys,
-``parameters`` and ``gradients``. Only ``forward(training=True)`` remembers anything, and ``backward``
-forgets it again: activations are most of a network's memory.
+Every layer has ``forward(x, training)`` and ``backward(dy) -> dx``, and two dictionaries with the
+same keys, ``parameters`` and ``gradients``. Only ``forward(training=True)`` remembers anything, and
+``backward`` forgets it again: activations are most of a network's memory.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Layer:
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator, dtype) -> np.ndarray:
-    """Normal numbers of variance 2 / fan_in (He et al. 2015): ReLU layers keep the scale of their input.
+    """Normal numbers of variance 2 / fan_in (He et al. 2015): ReLU layers keep their input's scale.
 
     The last axis is the outputs; all others together are the fan_in.
     """
@@ -56,9 +56,9 @@ class Conv2d(Layer):
         False for the first layer of a network: nobody asks for the gradient of the image.
     """
 
-    def __init__(self, name: str, shape: tuple[int, int, int, int], stride: int = 1, padding: int = 0,
-                 relu: bool = False, rng: np.random.Generator | None = None, dtype="float32",
-                 needs_dx: bool = True):
+    def __init__(self, name: str, shape: tuple[int, int, int, int], stride: int = 1,
+                 padding: int = 0, relu: bool = False, rng: np.random.Generator | None = None,
+                 dtype="float32", needs_dx: bool = True):
         super().__init__(name)
         self.stride, self.padding, self.relu, self.needs_dx = stride, padding, relu, needs_dx
         weight = np.zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
@@ -71,8 +71,9 @@ class Conv2d(Layer):
         return self.parameters[key]
 
     def prepared(self, keep: bool):
-        """The weight as the engine likes it best: made once, kept while nobody else can change it."""
-        if self._exposed and sys.getrefcount(self.parameters["weight"]) == 2:   # ours, and the call's
+        """The weight as the engine likes it best: made once, kept while only we can change it."""
+        references = sys.getrefcount(self.parameters["weight"])
+        if references == 2:         # ours, and that of the call: whoever held the weight let go
             self._exposed = False
         engine, prepared = ops.engine_name(), self._prepared
         if prepared is not None and prepared[0] == engine and keep:
@@ -111,7 +112,8 @@ class Linear(Layer):
                  rng: np.random.Generator | None = None, dtype="float32"):
         super().__init__(name)
         self.relu = relu
-        weight = np.zeros((c_in, c_out), dtype) if rng is None else he_normal((c_in, c_out), rng, dtype)
+        shape = (c_in, c_out)
+        weight = np.zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
         self.parameters = {"weight": weight, "bias": np.zeros(c_out, dtype)}
 
     def forward(self, x, training=False):
@@ -159,7 +161,7 @@ class Dropout(Layer):
 
 
 class BilinearUpsample(Layer):
-    """Frozen bilinear upsampling by ``factor`` with a kernel of twice that: no parameter, no gradient."""
+    """Frozen bilinear upsampling by ``factor``, with a kernel of twice that: no parameter."""
 
     def __init__(self, name: str, factor: int, padding: int):
         super().__init__(name)
@@ -170,7 +172,8 @@ class BilinearUpsample(Layer):
         return ops.bilinear_upsample_forward(x, self.factor, self.size, self.padding)
 
     def backward(self, dy):
-        return ops.bilinear_upsample_backward(dy, self.factor, self.size, self.padding, self.recall())
+        x_shape = self.recall()
+        return ops.bilinear_upsample_backward(dy, self.factor, self.size, self.padding, x_shape)
 
 
 class ConvTranspose2d(Layer):
@@ -189,7 +192,8 @@ class ConvTranspose2d(Layer):
 
     def forward(self, x, training=False):
         self.remembered = x if training else None
-        return ops.conv_transpose2d_forward(x, self.parameters["weight"], None, self.factor, self.padding)
+        return ops.conv_transpose2d_forward(x, self.parameters["weight"], None,
+                                            self.factor, self.padding)
 
     def backward(self, dy):
         dx, dweight, _ = ops.conv_transpose2d_backward(

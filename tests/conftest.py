@@ -18,8 +18,13 @@ from minifcn.ops.compiling import JIT_ENABLED  # noqa: E402
 
 # derandomised: a red test is red again; the first call compiles, so there is no deadline, and the
 # fixture `engine` keeps no state between examples
-settings.register_profile("ci", derandomize=True, deadline=None, database=None, suppress_health_check=[
-    HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 settings.load_profile("ci")
 
 ENGINES = ("reference", "fast") if JIT_ENABLED else ("reference",)

@@ -210,7 +210,11 @@ def test_evaluate_prints_all_metrics_beside_the_baseline(run, tmp_path, capsys):
                  "all-background baseline (every pixel 'background')"):
         assert word in text
     pictures = sorted((tmp_path / "e").iterdir())
-    assert len(pictures) == 2 and all(Image.open(path).width > 40 for path in pictures)
+    assert [path.name for path in pictures] == [
+        "confusion.png", "panel.png", "shapes-1-0.png", "shapes-1-2.png"]
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 100
 
 
 def test_evaluate_refuses_another_number_of_classes(run, tmp_path, capsys):

@@ -2,8 +2,6 @@
 
 Exit codes: 0 done; 1 ``check`` or ``doctor`` found something wrong; 2 a mistake in the arguments or
 files, said in one line; 130 stopped by Ctrl-C (143 by SIGTERM), after saving.
-
-Only what a command needs is imported, when it runs, so that ``--help`` comes at once.
 """
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import minifcn
-
-DATASETS = ("shapes", "camvid", "voc", "folder")
+from minifcn.data import DATASETS
 
 
 class Parser(argparse.ArgumentParser):
@@ -247,7 +244,7 @@ def _summarised_model(arguments):
 
 def run_check(arguments) -> int:
     from minifcn.gradcheck.runner import check_file
-    return check_file(arguments.file, seconds=arguments.seconds)
+    return check_file(arguments.file, arguments.seconds, arguments.quiet)
 
 
 def run_doctor(arguments) -> int:

@@ -15,7 +15,6 @@ from llvmlite import binding as llvm
 import minifcn
 from minifcn import ops
 from minifcn.ops.compiling import JIT_ENABLED, OPS, cache_folder
-from minifcn.training.kernels import sgd_step
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "pillow", "matplotlib", "safetensors", "tqdm")
 VECTORS = (("avx512f", "AVX-512", 512), ("avx2", "AVX2", 256), ("neon", "NEON", 128),
@@ -51,7 +50,7 @@ def findings() -> Iterator[tuple[str, str, str | None]]:
     if numba.config.BOUNDSCHECK:
         yield "bounds checks", "on", "NUMBA_BOUNDSCHECK is set, which slows down the kernels"
     yield threads()
-    yield threading_layer()
+    yield "threading layer", "threads of its own (none of Numba's)", None
     yield vectors()
     yield memory()
     for room in (OPS / "reference", OPS / "fast"):
@@ -68,17 +67,6 @@ def threads() -> tuple[str, str, str | None]:
     count, available = numba.get_num_threads(), cores()
     return ("threads", f"{count} on {available} cores", None if count <= available else
             f"{count} threads share {available} cores; set NUMBA_NUM_THREADS={available}")
-
-
-def threading_layer() -> tuple[str, str, str | None]:
-    """Numba chooses its layer at the first parallel call."""
-    if not JIT_ENABLED:
-        return "threading layer", "none", None
-    sgd_step(np.zeros(1), np.zeros(1), np.zeros(1), rate=0, momentum=0, decay=0)
-    layer = numba.threading_layer()
-    return ("threading layer", layer, None if layer != "workqueue" else
-            "Numba found neither TBB nor OpenMP, and its workqueue serves one Python thread at a "
-            "time; install tbb, or the system's libgomp")
 
 
 def vectors() -> tuple[str, str, str | None]:

@@ -11,7 +11,8 @@ from tqdm import tqdm
 import minifcn
 from minifcn.cli import data as data_sets
 from minifcn.cli import one_line
-from minifcn.data import SUFFIXES, read_image, write_mask, write_png
+from minifcn.data import SUFFIXES, read_image, write_mask
+from minifcn.plotting import write_confusion, write_overlay, write_panel
 from minifcn.training.metrics import confusion_matrix, report
 from minifcn.training.trainer import check_classes
 
@@ -25,18 +26,31 @@ def run_evaluate(arguments) -> None:
                                {**given, "count": given["count"] or EVALUATED_SCENES})
     check_classes(model, data)
     out = Path(arguments.out or Path(arguments.checkpoint).parent / "evaluation")
-    drawn = {round(index) for index in
-             np.linspace(0, len(data) - 1, min(arguments.pictures, len(data)))}
+    chosen = {round(index) for index in
+              np.linspace(0, len(data) - 1, min(arguments.pictures, len(data)))}
+    drawn = []
     confusion = np.zeros((model.classes, model.classes), np.int64)
     for index, sample in enumerate(tqdm(data, unit="image", disable=arguments.quiet)):
         mask = model.predict(sample.image)
         confusion += confusion_matrix(sample.labels, mask, model.classes, data.ignore)
-        if index in drawn:
-            out.mkdir(parents=True, exist_ok=True)
-            draw(out / f"{sample.name}.png", sample, mask, data)
+        if index in chosen:
+            drawn.append((sample, mask))
     print(report(confusion, data.class_names, title=Path(arguments.checkpoint).name))
     if drawn:
+        out.mkdir(parents=True, exist_ok=True)
+        draw_evaluation(out, drawn, confusion, data)
         print(f"pictures: {out}")
+
+
+def draw_evaluation(out: Path, drawn, confusion: np.ndarray, data) -> None:
+    """An overlay of each (sample, mask), all of them beside the truth, and the confusions."""
+    samples, masks = zip(*drawn)
+    for sample, mask in drawn:
+        write_overlay(out / f"{sample.name}.png", sample.image, mask, data.palette,
+                      data.class_names)
+    write_panel(out / "panel.png", samples, {"prediction": masks}, data.palette, data.class_names,
+                data.ignore)
+    write_confusion(out / "confusion.png", confusion, data.class_names)
 
 
 def run_predict(arguments) -> int:
@@ -55,7 +69,7 @@ def run_predict(arguments) -> int:
             continue
         mask = model.predict(image)
         write_mask(out / f"{name}.png", mask, model.palette)
-        draw_overlay(out / f"{name}_overlay.png", image, mask, model)
+        write_overlay(out / f"{name}_overlay.png", image, mask, model.palette, model.class_names)
     if bad:
         print(f"minifcn: {bad} of {len(images)} images could not be read; the others are in {out}",
               file=sys.stderr)

@@ -25,6 +25,7 @@ from minifcn.data.paired import PairedFiles, Sample, check_labels, images_in
 from minifcn.data.palettes import read_palette
 from minifcn.data.shapes import Shapes
 from minifcn.data.voc import VOC
+from minifcn.models.network import voc_palette
 
 DATASETS = ("shapes", "camvid", "voc", "folder")
 
@@ -37,8 +38,9 @@ __all__ = [
 
 
 def open_dataset(name: str, path: str | Path | None = None, split: str | None = "train", *,
-                 count: int = 1000, size: tuple[int, int] = (96, 96), seed: int = 0, year: int = 2012,
-                 class_names: Sequence[str] | None = None, palette_file: str | Path | None = None,
+                 count: int = 1000, size: tuple[int, int] = (96, 96), seed: int = 0,
+                 year: int = 2012, class_names: Sequence[str] | None = None,
+                 palette_file: str | Path | None = None,
                  ignore: int = 255) -> Shapes | PairedFiles:
     """Open a data set by its name, as the command line does.
 

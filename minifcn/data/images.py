@@ -24,7 +24,8 @@ PIXEL_LIMIT = 100_000_000
 
 # What Pillow decodes by itself. EPS would start Ghostscript, and nobody segments an ICO.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".jp2")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm",
+            ".jp2")
 
 ORIENTATION = 0x0112    # the EXIF tag; its values 2 to 8 say how to turn the stored pixels upright
 UPRIGHT = {
@@ -39,8 +40,8 @@ STRETCHED = {"L;2": 85, "L;4": 17}
 def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
     """Read an image file as it looks in a viewer.
 
-    Grey becomes three equal channels, CMYK and palettes become RGB, 16 bits are scaled by their full
-    range (65535 -> 255), transparent pixels are laid on white, EXIF rotation is applied; of an
+    Grey becomes three equal channels, CMYK and palettes become RGB, 16 bits are scaled by their
+    full range (65535 -> 255), transparent pixels are laid on white, EXIF rotation is applied; of an
     animation or a file of several pages the first is taken.
 
     Parameters
@@ -78,7 +79,8 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
         try:
             image = image.convert("RGB")
         except (ValueError, OSError) as error:    # of a rare colour space
-            raise ValueError(f"{path} cannot be converted to RGB ({error}); save it as PNG") from error
+            raise ValueError(f"{path} cannot be converted to RGB ({error}); "
+                             "save it as PNG") from error
         return np.array(image if orientation is None else image.transpose(orientation))
 
 
@@ -105,12 +107,18 @@ def read_labels(path: str | Path, palette: np.ndarray | None = None,
     Raises
     ------
     ValueError
-        As ``read_image``; and for a colour that is not in the palette, with its position.
+        As ``read_image``; for a colour that is not in the palette, with its position; and for a
+        palette file whose own colours contradict ``palette``.
     """
     with _opened(path, limit) as (image, stored_as):
         if image.format == "JPEG":
             raise ValueError(f"{path} is a JPEG, whose compression changes labels; "
                              "save label maps as PNG")
+        if palette is not None:
+            palette = np.asarray(palette, dtype=np.uint8)
+            ids = range(len(palette)) if ids is None else ids
+        if image.mode == "P" and palette is not None:
+            _check_indices(image, palette, ids, path)
         if image.mode in ("P", "I") or image.mode.startswith("I;16"):
             return np.array(image)
         if image.mode in ("1", "L"):
@@ -119,33 +127,46 @@ def read_labels(path: str | Path, palette: np.ndarray | None = None,
         if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
             image = image.convert("RGB")
         if image.mode != "RGB":
-            raise ValueError(f"{path} has pixels of mode {image.mode}; a label map is a palette PNG, "
-                             "grey with one class id a pixel, or RGB colours of a palette")
+            raise ValueError(f"{path} has pixels of mode {image.mode}; a label map is a palette "
+                             "PNG, grey with one class id a pixel, or RGB colours of a palette")
         if palette is None:
             raise ValueError(f"{path} is coded in RGB colours, and no palette says what they mean; "
                              "give a palette, or save it as grey PNG with one class id a pixel")
-        return _look_up(np.array(image), np.asarray(palette), ids, path)
+        return _look_up(np.array(image), palette, ids, path)
 
 
-def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int] | None,
+def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int],
              path: str | Path) -> np.ndarray:
     """Replace each colour by its id: a binary search among the sorted colours of the palette."""
-    weights = np.array([65536, 256, 1], dtype=np.int32)
-    colours = palette.astype(np.int32) @ weights
+    weights = np.array([65536, 256, 1], dtype=np.int32)     # a colour as one number
+    colours, pixels = (each.astype(np.int32) @ weights for each in (palette, image))
     order = np.argsort(colours, kind="stable")
-    pixels = (image[..., 0].astype(np.int32) << 16) | (image[..., 1].astype(np.int32) << 8) | image[..., 2]
     found = order[np.searchsorted(colours[order], pixels).clip(max=len(colours) - 1)]
     wrong = colours[found] != pixels
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise ValueError(f"colour {tuple(int(v) for v in image[row, column])} at row {row}, column "
-                         f"{column} of {path} is not in the palette; add it there, or correct the file")
-    return np.asarray(range(len(palette)) if ids is None else ids, dtype=np.int32)[found]
+        raise ValueError(f"colour {tuple(image[row, column].tolist())} at row {row}, column "
+                         f"{column} of {path} is not in the palette; add it there, or correct "
+                         "the file")
+    return np.asarray(ids, dtype=np.int32)[found]
+
+
+def _check_indices(image: Image.Image, palette: np.ndarray, ids: Sequence[int],
+                   path: str | Path) -> None:
+    """Refuse RGB colours that a tool has squeezed into a palette file: its indices mean nothing."""
+    own = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3).tolist()
+    meant = {tuple(colour): label for colour, label in zip(palette.tolist(), ids)}
+    used = [index for index, count in enumerate(image.histogram()) if count]
+    shown = [meant.get(tuple(own[index])) if index < len(own) else None for index in used]
+    if None not in shown and shown != used:
+        index, label = next(pair for pair in zip(used, shown) if pair[0] != pair[1])
+        raise ValueError(f"{path} shows index {index} in the colour of label {label}; save it in "
+                         "RGB, or with its indices in the order of the classes")
 
 
 @contextmanager
 def _opened(path: str | Path, limit: int) -> Iterator[tuple[Image.Image, object]]:
-    """The decoded file and how its pixels are stored; what a decoder stumbles over is a ValueError."""
+    """The decoded file, and how its pixels are stored; ValueError if it cannot be decoded."""
     # A directory or a missing file raises the system's own error here, which names the path.
     with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")    # of Pillow's, about size and odd metadata: judged below
@@ -160,18 +181,20 @@ def _opened(path: str | Path, limit: int) -> Iterator[tuple[Image.Image, object]
             raise ValueError(f"{path} is not an image that can be read ({', '.join(FORMATS)}); "
                              "convert it to PNG") from error
         except Exception as error:    # a broken header may end anywhere in any of the decoders
-            raise ValueError(f"{path} has a broken header ({error}); copy or convert it again") from error
+            raise ValueError(f"{path} has a broken header ({error}); "
+                             "copy or convert it again") from error
         width, height = image.size
         if width * height == 0:
             raise ValueError(f"{path} has no pixels ({width} x {height})")
         if width * height > limit:
-            raise ValueError(f"{path} has {width} x {height} = {width * height:,} pixels, more than "
-                             f"the limit of {limit:,}; scale it down")
+            raise ValueError(f"{path} has {width} x {height} = {width * height:,} pixels, more "
+                             f"than the limit of {limit:,}; scale it down")
         stored_as = image.tile[0][3] if image.tile else None
         try:
             image.load()
         except Exception as error:    # as above
-            raise ValueError(f"{path} is cut off or damaged ({error}); copy it again") from error
+            raise ValueError(f"{path} is cut off or damaged ({error}); "
+                             "copy it again") from error
         yield image, stored_as
 
 
@@ -183,7 +206,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
-    """The array itself if it is an image, uint8 (h, w, 3); otherwise a ValueError says what to do."""
+    """The array itself if it is an image, uint8 (h, w, 3); else a ValueError says what to do."""
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is a {type(array).__name__}, not a NumPy array; "
                          "read a file with minifcn.data.read_image(path)")
@@ -191,7 +214,8 @@ def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
         raise ValueError(f"{name} is grey, shape {array.shape}; an image is (h, w, 3): "
                          "np.repeat(image.reshape(h, w, 1), 3, axis=2)")
     if array.ndim == 4:
-        raise ValueError(f"{name} is a batch, shape {array.shape}; pass the images one by one, as a list")
+        raise ValueError(f"{name} is a batch, shape {array.shape}; "
+                         "pass the images one by one, as a list")
     if array.ndim == 3 and array.shape[2] == 4:
         raise ValueError(f"{name} has 4 channels, shape {array.shape}; drop alpha: image[..., :3]")
     if array.ndim != 3 or array.shape[2] != 3:
@@ -199,8 +223,8 @@ def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"{name} has no pixels, shape {array.shape}")
     if array.dtype != np.uint8:
-        raise ValueError(f"{name} has dtype {array.dtype}; an image is uint8, 0..255: for values in 0..1 "
-                         "(image * 255).round().astype(np.uint8)")
+        raise ValueError(f"{name} has dtype {array.dtype}; an image is uint8, 0..255: for values "
+                         "in 0..1 (image * 255).round().astype(np.uint8)")
     return array
 
 
@@ -212,7 +236,7 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray) -> None:
-    """Write class ids as a palette PNG, which ``read_labels`` gives back and viewers show in colour.
+    """Write class ids as a palette PNG: ``read_labels`` gives them back, viewers show colours.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Data sets on disk: pairs of an image file and a label file, checked when opened, read when asked."""
+"""Data sets on disk: pairs of image and label files, checked when opened, read when asked for."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,8 +71,8 @@ def check_labels(labels: np.ndarray, classes: int, ignore: int, name: str | Path
         wrong |= (labels < 0) & (labels != ignore)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise ValueError(f"label {labels[row, column]} at row {row}, column {column} of {name} is neither "
-                         f"a class (0..{classes - 1}) nor the ignore value {ignore}")
+        raise ValueError(f"label {labels[row, column]} at row {row}, column {column} of {name} is "
+                         f"neither a class (0..{classes - 1}) nor the ignore value {ignore}")
 
 
 def images_in(folder: Path) -> dict[str, Path]:
@@ -90,7 +90,8 @@ def images_in(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in files:
-            raise ValueError(f"{files[path.stem]} and {path.name} have one name; remove one of them")
+            raise ValueError(f"{files[path.stem]} and {path.name} have one name; "
+                             "remove one of them")
         files[path.stem] = path
     if not files:
         raise ValueError(f"{folder} holds no images ({' '.join(SUFFIXES)})")

@@ -36,18 +36,20 @@ def read_palette(path: str | Path) -> Palette:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file (UTF-8) with lines 'name red green blue'") from error
+        raise ValueError(f"{path} is not a text file (UTF-8) with lines "
+                         "'name red green blue'") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         *words, red, green, blue = ["", "", "", *line.split()]
         name = " ".join(words).strip()
-        if not name or not all(value.isdecimal() and int(value) < 256 for value in (red, green, blue)):
-            raise ValueError(f"line {number} of {path} is {line.strip()!r}; it should be a name and "
-                             "three numbers of 0..255: name red green blue")
+        if not name or not all(v.isdecimal() and int(v) < 256 for v in (red, green, blue)):
+            raise ValueError(f"line {number} of {path} is {line.strip()!r}; it should be a name "
+                             "and three numbers of 0..255: name red green blue")
         colour = (int(red), int(green), int(blue))
         if colour in seen:
-            raise ValueError(f"line {number} of {path} gives {name} the colour {colour} of {seen[colour]}")
+            raise ValueError(f"line {number} of {path} gives {name} the colour {colour} "
+                             f"of {seen[colour]}")
         seen[colour] = name
         if name.lower() in VOID_NAMES:
             void.append(colour)
@@ -56,4 +58,4 @@ def read_palette(path: str | Path) -> Palette:
             colours.append(colour)
     if not names:
         raise ValueError(f"{path} names no class; it needs lines 'name red green blue'")
-    return Palette(names, np.array(colours, dtype=np.uint8), np.array(void, np.uint8).reshape(-1, 3))
+    return Palette(names, np.array(colours, np.uint8), np.array(void, np.uint8).reshape(-1, 3))

@@ -1,7 +1,7 @@
-"""Generated scenes to learn on: textured shapes, some of them only 2 pixels thin, on textured ground.
+"""Generated scenes to learn on: textured shapes, some only 2 pixels thin, on textured ground.
 
-Nothing to download, as many as you like, and the same on every machine: scene ``index`` of ``seed``
-is a function of these two numbers. Colour alone does not give the class away (each class merely
+Nothing to download, as many as you like, and the same each time: scene ``index`` of ``seed`` is a
+function of these two numbers. Colour alone does not give the class away (each class merely
 prefers a part of the colour circle), and rings, bars and crosses are thinner than the cells of a
 coarse score map, so that the skip connections of FCN-16s and FCN-8s have something to win.
 """
@@ -21,7 +21,8 @@ DISTANCES = {
     "triangle": lambda u, v, r, t: np.maximum(0.866 * abs(u) - 0.5 * v, v) - 0.5 * r,
     "ring": lambda u, v, r, t: abs(np.hypot(u, v) - (r - t)) - t,
     "bar": lambda u, v, r, t: np.maximum(abs(u) - r, abs(v) - t),
-    "cross": lambda u, v, r, t: np.maximum(np.maximum(abs(u), abs(v)) - r, np.minimum(abs(u), abs(v)) - t),
+    "cross": lambda u, v, r, t: np.maximum(np.maximum(abs(u), abs(v)) - r,
+                                           np.minimum(abs(u), abs(v)) - t),
 }
 CLASS_NAMES = ("background", *DISTANCES)
 PALETTE = np.array([[40, 40, 40], [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66],
@@ -51,6 +52,8 @@ class Shapes(Sequence):
             raise ValueError(f"count has to be at least 1, not {count}")
         if min(size) < 1:
             raise ValueError(f"size is (h, w) of at least 1 pixel, not {size}")
+        if seed < 0:
+            raise ValueError(f"seed has to be at least 0, not {seed}")
         if not 0 <= shapes[0] <= shapes[1]:
             raise ValueError(f"shapes is (fewest, most), not {shapes}")
         self.count, self.size, self.seed = count, (int(size[0]), int(size[1])), seed
@@ -74,7 +77,8 @@ class Shapes(Sequence):
         for _ in range(generator.integers(self.shapes[0], self.shapes[1] + 1)):
             _draw(image, labels, rows, columns, generator)
         image += generator.standard_normal(image.shape, dtype=np.float32) * self.noise
-        return Sample(np.rint(image.clip(0, 255)).astype(np.uint8), labels, f"shapes-{self.seed}-{index}")
+        image = np.rint(image.clip(0, 255)).astype(np.uint8)
+        return Sample(image, labels, f"shapes-{self.seed}-{index}")
 
 
 def _ground(rows: np.ndarray, columns: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""PASCAL VOC segmentation: 20 classes of things and background, 255 on borders and difficult places.
+"""PASCAL VOC segmentation: 20 classes of things, background, and 255 on borders, not scored.
 
     VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg
     VOCdevkit/VOC2012/SegmentationClass/2007_000033.png      (palette PNG)
     VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt       (a name a line)
 
-Everingham et al.: The Pascal visual object classes challenge, 2010; host.robots.ox.ac.uk/pascal/VOC.
+Everingham et al.: The Pascal visual object classes challenge, 2010; from the page
+host.robots.ox.ac.uk/pascal/VOC.
 """
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from minifcn.data.paired import PairedFiles, existing, images_in
+from minifcn.models.network import voc_palette
 
 CLASS_NAMES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
-    "tv/monitor",
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
+    "train", "tv/monitor",
 )
 LISTS = Path("ImageSets", "Segmentation")
 
@@ -45,8 +47,8 @@ class VOC(PairedFiles):
         candidates = [folder, folder / f"VOC{year}", folder / "VOCdevkit" / f"VOC{year}"]
         lists = existing(candidate / LISTS for candidate in candidates)
         if lists is None:
-            raise ValueError(f"no VOC{year} in {folder}: give the path of VOCdevkit, or of VOC{year} "
-                             f"with {LISTS}, JPEGImages and SegmentationClass")
+            raise ValueError(f"no VOC{year} in {folder}: give the path of VOCdevkit, or of "
+                             f"VOC{year} with {LISTS}, JPEGImages and SegmentationClass")
         names = _names(lists / f"{split}.txt")
         root = lists.parent.parent
         images = images_in(root / "JPEGImages")
@@ -54,17 +56,18 @@ class VOC(PairedFiles):
         for files, kind in ((images, "JPEGImages"), (labels, "SegmentationClass")):
             missing = [name for name in names if name not in files]
             if missing:
-                raise ValueError(f"{lists / split}.txt names {missing[0]}, which is not in {root / kind} "
-                                 f"({len(missing)} of {len(names)} are missing)")
-        super().__init__([(images[name], labels[name]) for name in names], CLASS_NAMES, voc_palette(21),
-                         ignore=255, void=np.array([[224, 224, 192]]))
+                raise ValueError(f"{lists / split}.txt names {missing[0]}, which is not in "
+                                 f"{root / kind} ({len(missing)} of {len(names)} are missing)")
+        super().__init__([(images[name], labels[name]) for name in names], CLASS_NAMES,
+                         voc_palette(21), ignore=255, void=np.array([[224, 224, 192]]))
 
 
 def _names(path: Path) -> list[str]:
     if not path.is_file():
         others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt")))
         raise ValueError(f"there is no list {path}; the splits there are: {others or 'none'}")
-    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = [line.split()[0] for line in lines if line.strip()]
     if not names:
         raise ValueError(f"the list {path} is empty")
     return names

@@ -1,11 +1,13 @@
 """The table of cases: for every operation the shapes, strides and values at which bugs show.
 
-Tests, ``check_module`` and notebooks share it. In most cases every extent differs, so that a wrong axis
-cannot hide; one case per operation has all extents equal, so that it runs at all with two axes
-swapped. Strides do and do not divide; paddings are 0, 1 and more than half the kernel; some maps are 1x1.
+Tests, ``check_module`` and notebooks share it. In most cases every extent differs, so that a wrong
+axis cannot hide; one case per operation has all extents equal, so that it runs at all with two axes
+swapped. Strides do and do not divide; paddings are 0, 1 and more than half the kernel; some maps
+are 1x1.
 
 Each operation also has one adapter, ``Operation.pair``, from its signature to that of ``check``.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -22,7 +24,7 @@ class Case(NamedTuple):
 
     name: str
     draw: Callable[[np.random.Generator], Arguments]
-    optional: bool = False      # pairs as stride: a crash there is a note, not a failure
+    optional: bool = False  # pairs as stride: a crash there is a note, not a failure
 
 
 class Operation(NamedTuple):
@@ -31,13 +33,15 @@ class Operation(NamedTuple):
     name: str
     forward: str
     backward: str | None
-    outputs: tuple[str, ...]                 # of forward
-    gradients: tuple[str, ...]               # of backward, or of forward itself
-    inputs: tuple[str, ...]                  # the arguments that the gradients belong to
+    outputs: tuple[str, ...]  # of forward
+    gradients: tuple[str, ...]  # of backward, or of forward itself
+    inputs: tuple[str, ...]  # the arguments that the gradients belong to
     backward_arguments: Callable[[Arguments, tuple, np.ndarray], Arguments] | None
     cases: tuple[Case, ...]
 
-    def pair(self, module: Any, arguments: Arguments) -> tuple[Callable, Callable, list[np.ndarray]]:
+    def pair(
+        self, module: Any, arguments: Arguments
+    ) -> tuple[Callable, Callable, list[np.ndarray]]:
         """``(forward, backward, inputs)`` for ``check``: the functions of a module on one case."""
         names = [name for name in self.inputs if arguments[name] is not None]
 
@@ -50,25 +54,35 @@ class Operation(NamedTuple):
 
         def backward(dy, *values):
             result = answer(values)
-            if self.backward is None:       # the gradient is the second result of forward
+            if self.backward is None:  # the gradient is the second result of forward
                 return (dy * result[1],)
-            given = self.backward_arguments({**arguments, **dict(zip(names, values))},
-                                            result if isinstance(result, tuple) else (result,), dy)
+            given = self.backward_arguments(
+                {**arguments, **dict(zip(names, values))},
+                result if isinstance(result, tuple) else (result,),
+                dy,
+            )
             gradients = call(getattr(module, self.backward), given)
-            return gradients[:len(names)] if isinstance(gradients, tuple) else (gradients,)
+            return gradients[: len(names)] if isinstance(gradients, tuple) else (gradients,)
 
         return forward, backward, [arguments[name] for name in names]
 
 
-_DEFAULTS = {"stride": 1, "padding": 0, "bias": None, "ignore": 255, "reduction": "mean",
-             "class_weights": None}
+_DEFAULTS = {
+    "stride": 1,
+    "padding": 0,
+    "bias": None,
+    "ignore": 255,
+    "reduction": "mean",
+    "class_weights": None,
+}
 _POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
 
 
 def call(function: Callable, arguments: Arguments) -> Any:
     """Call with what stands in DESIGN's signature: arrays by position, options by name where known.
 
-    An option at its default is left out, so that defaults are tested and a function without the option works.
+    An option at its default is left out, so that defaults are tested and a function without the
+    option works.
     """
     defaults = _POOL_DEFAULTS if "size" in arguments and "factor" not in arguments else _DEFAULTS
     if "factor" in arguments:
@@ -97,8 +111,14 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False) -> Case:
     def draw(rng):
-        return {"x": rng.standard_normal(x), "weight": rng.standard_normal((*kernel, x[3], c_out)),
-                "bias": rng.standard_normal(c_out), "stride": stride, "padding": padding}
+        return {
+            "x": rng.standard_normal(x),
+            "weight": rng.standard_normal((*kernel, x[3], c_out)),
+            "bias": rng.standard_normal(c_out),
+            "stride": stride,
+            "padding": padding,
+        }
+
     return Case(name, draw, optional)
 
 
@@ -123,16 +143,30 @@ CONV_TRANSPOSE2D_CASES = (
     _conv("stride 3 leaves gaps", (3, 2, 4, 5), (2, 1), 6, 3),
     _conv("one image, stride 2, padding 2", (1, 5, 4, 2), (5, 6), 3, 2, 2),
     _conv("1x1 map", (2, 1, 1, 3), (3, 3), 4, 2, 1),
-    Case("without bias", lambda rng: {
-        "x": rng.standard_normal((2, 3, 4, 3)), "weight": rng.standard_normal((4, 4, 3, 5)), "bias": None,
-        "stride": 2, "padding": 1}),
+    Case(
+        "without bias",
+        lambda rng: {
+            "x": rng.standard_normal((2, 3, 4, 3)),
+            "weight": rng.standard_normal((4, 4, 3, 5)),
+            "bias": None,
+            "stride": 2,
+            "padding": 1,
+        },
+    ),
     _conv("stride and padding as pairs", (2, 3, 4, 3), (3, 4), 5, (2, 3), (1, 0), optional=True),
 )
 
 
 def _bilinear(name, x, factor, size, padding) -> Case:
-    return Case(name, lambda rng: {"x": rng.standard_normal(x), "factor": factor, "size": size,
-                                   "padding": padding})
+    return Case(
+        name,
+        lambda rng: {
+            "x": rng.standard_normal(x),
+            "factor": factor,
+            "size": size,
+            "padding": padding,
+        },
+    )
 
 
 BILINEAR_CASES = (
@@ -158,6 +192,7 @@ def _pool(name, x, size=2, stride=2, ceil_mode=True, values="distinct") -> Case:
         else:
             array = (rng.permutation(count).reshape(x) - count / 2) / 7
         return {"x": array, "size": size, "stride": stride, "ceil_mode": ceil_mode}
+
     return Case(name, draw)
 
 
@@ -179,12 +214,15 @@ MAX_POOL2D_CASES = (
 )
 
 
-def _relu(name, shape, zeros=False) -> Case:
+def _relu(name, shape, zeros=False, positive=False) -> Case:
     def draw(rng):
         x = rng.standard_normal(shape)
-        if zeros:       # exactly on the kink, where the derivative is 0 by definition
+        if zeros:  # exactly on the kink, where the derivative is 0 by definition
             x[rng.random(shape) < 0.3] = 0.0
+        if positive:  # nothing to cut, and values far above those of the other cases
+            x = 10 * np.abs(x) + 1
         return {"x": x}
+
     return Case(name, draw)
 
 
@@ -192,14 +230,20 @@ RELU_CASES = (
     _relu("all extents differ", (2, 5, 4, 3)),
     _relu("exact zeros", (3, 4, 2, 5), zeros=True),
     _relu("a matrix", (6, 5)),
+    _relu("large positive values", (3, 2, 5, 4), positive=True),
     _relu("one image, one pixel", (1, 1, 1, 7)),
 )
 
 
 def _linear(name, images, c_in, c_out) -> Case:
-    return Case(name, lambda rng: {
-        "x": rng.standard_normal((images, c_in)), "weight": rng.standard_normal((c_in, c_out)),
-        "bias": rng.standard_normal(c_out)})
+    return Case(
+        name,
+        lambda rng: {
+            "x": rng.standard_normal((images, c_in)),
+            "weight": rng.standard_normal((c_in, c_out)),
+            "bias": rng.standard_normal(c_out),
+        },
+    )
 
 
 LINEAR_CASES = (
@@ -224,18 +268,32 @@ DROPOUT_CASES = (
 )
 
 
-def _loss(name, shape, ignored=0.3, ignore=255, reduction="mean", weighted=False, scale=1.0,
-          dtype=np.int64) -> Case:
+def _loss(
+    name,
+    shape,
+    ignored=0.3,
+    ignore=255,
+    reduction="mean",
+    weighted=False,
+    scale=1.0,
+    dtype=np.int64,
+) -> Case:
     def draw(rng):
         labels = rng.integers(0, shape[3], shape[:3]).astype(dtype)
         if ignored:
             labels[rng.random(shape[:3]) < ignored] = ignore
-            labels[0, 0, 0] = labels[-1, -1, -1] = ignore       # the first and the last pixel too
+            labels[0, 0, 0] = labels[-1, -1, -1] = ignore  # the first and the last pixel too
             if ignored < 1:
                 labels[0, -1, 0] = 0
         weights = rng.uniform(0.3, 3, shape[3]) if weighted else None
-        return {"scores": scale * rng.standard_normal(shape), "labels": labels, "ignore": ignore,
-                "reduction": reduction, "class_weights": weights}
+        return {
+            "scores": scale * rng.standard_normal(shape),
+            "labels": labels,
+            "ignore": ignore,
+            "reduction": reduction,
+            "class_weights": weights,
+        }
+
     return Case(name, draw)
 
 
@@ -263,29 +321,97 @@ def _conv_backward(given, answer, dy):
 
 
 OPERATIONS = (
-    Operation("conv2d", "conv2d_forward", "conv2d_backward", ("y",), ("dx", "dweight", "dbias"),
-              ("x", "weight", "bias"), _conv_backward, CONV2D_CASES),
-    Operation("max_pool2d", "max_pool2d_forward", "max_pool2d_backward", ("y", "argmax"), ("dx",), ("x",),
-              lambda given, answer, dy: {"dy": dy, "argmax": answer[1], "x_shape": given["x"].shape},
-              MAX_POOL2D_CASES),
-    Operation("conv_transpose2d", "conv_transpose2d_forward", "conv_transpose2d_backward", ("y",),
-              ("dx", "dweight", "dbias"), ("x", "weight", "bias"), _conv_backward, CONV_TRANSPOSE2D_CASES),
-    Operation("bilinear_upsample", "bilinear_upsample_forward", "bilinear_upsample_backward", ("y",), ("dx",),
-              ("x",), lambda given, answer, dy: {
-                  "dy": dy, "factor": given["factor"], "size": given["size"], "padding": given["padding"],
-                  "x_shape": given["x"].shape}, BILINEAR_CASES),
-    Operation("relu", "relu_forward", "relu_backward", ("y",), ("dx",), ("x",),
-              lambda given, answer, dy: {"dy": dy, "y": answer[0]}, RELU_CASES),
-    Operation("linear", "linear_forward", "linear_backward", ("y",), ("dx", "dweight", "dbias"),
-              ("x", "weight", "bias"),
-              lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]}, LINEAR_CASES),
-    Operation("dropout", "dropout_forward", "dropout_backward", ("y", "mask"), ("dx",), ("x",),
-              lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]}, DROPOUT_CASES),
-    Operation("softmax_cross_entropy", "softmax_cross_entropy", None, ("loss", "dscores"), ("dscores",),
-              ("scores",), None, LOSS_CASES),
+    Operation(
+        "conv2d",
+        "conv2d_forward",
+        "conv2d_backward",
+        ("y",),
+        ("dx", "dweight", "dbias"),
+        ("x", "weight", "bias"),
+        _conv_backward,
+        CONV2D_CASES,
+    ),
+    Operation(
+        "max_pool2d",
+        "max_pool2d_forward",
+        "max_pool2d_backward",
+        ("y", "argmax"),
+        ("dx",),
+        ("x",),
+        lambda given, answer, dy: {"dy": dy, "argmax": answer[1], "x_shape": given["x"].shape},
+        MAX_POOL2D_CASES,
+    ),
+    Operation(
+        "conv_transpose2d",
+        "conv_transpose2d_forward",
+        "conv_transpose2d_backward",
+        ("y",),
+        ("dx", "dweight", "dbias"),
+        ("x", "weight", "bias"),
+        _conv_backward,
+        CONV_TRANSPOSE2D_CASES,
+    ),
+    Operation(
+        "bilinear_upsample",
+        "bilinear_upsample_forward",
+        "bilinear_upsample_backward",
+        ("y",),
+        ("dx",),
+        ("x",),
+        lambda given, answer, dy: {
+            "dy": dy,
+            "factor": given["factor"],
+            "size": given["size"],
+            "padding": given["padding"],
+            "x_shape": given["x"].shape,
+        },
+        BILINEAR_CASES,
+    ),
+    Operation(
+        "relu",
+        "relu_forward",
+        "relu_backward",
+        ("y",),
+        ("dx",),
+        ("x",),
+        lambda given, answer, dy: {"dy": dy, "y": answer[0]},
+        RELU_CASES,
+    ),
+    Operation(
+        "linear",
+        "linear_forward",
+        "linear_backward",
+        ("y",),
+        ("dx", "dweight", "dbias"),
+        ("x", "weight", "bias"),
+        lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]},
+        LINEAR_CASES,
+    ),
+    Operation(
+        "dropout",
+        "dropout_forward",
+        "dropout_backward",
+        ("y", "mask"),
+        ("dx",),
+        ("x",),
+        lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]},
+        DROPOUT_CASES,
+    ),
+    Operation(
+        "softmax_cross_entropy",
+        "softmax_cross_entropy",
+        None,
+        ("loss", "dscores"),
+        ("dscores",),
+        ("scores",),
+        None,
+        LOSS_CASES,
+    ),
 )
 
-FUNCTIONS = tuple(name for operation in OPERATIONS for name in (operation.forward, operation.backward) if name)
+FUNCTIONS = tuple(
+    name for operation in OPERATIONS for name in (operation.forward, operation.backward) if name
+)
 
 
 def operation_of(function: str) -> Operation:

@@ -1,8 +1,10 @@
 """``check``: is ``backward`` the gradient of ``forward``? For any pair of NumPy functions.
 
-The answer is a ``Report``; by default a failure raises. ``check_layer`` and ``check_model`` bring objects with
-parameters into the same form, ``check_adjoint`` is the quick and sharp test for linear functions.
+The answer is a ``Report``; by default a failure raises. ``check_layer`` and ``check_model`` bring
+objects with parameters into the same form, ``check_adjoint`` is the quick and sharp test for linear
+functions.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -15,22 +17,33 @@ import numpy as np
 from minifcn.gradcheck import diagnosis, purity
 from minifcn.gradcheck.differences import (
     Tolerance,
+    agreement,
     choose_elements,
+    compare_elements,
     numerical_gradient,
-    test_elements,
-    test_slope,
 )
 from minifcn.gradcheck.purity import Finding
-from minifcn.gradcheck.recognition import Recognised, recognise, unknown_mistakes
+from minifcn.gradcheck.recognition import recognise, unknown_mistakes
 from minifcn.gradcheck.report import Comparison, GradientError, Report
 
 MOST_CROSSINGS = 0.05
 DIRECTIONS = 8
 
 
-def check(forward: Callable, backward: Callable, inputs: Sequence[Any], strict: bool = True, *,
-          name: str | None = None, fast: bool = False, step: float = 1e-5, tolerance: Tolerance | None = None,
-          limit: int = 2000, seed: int = 0) -> Report:
+def check(
+    forward: Callable,
+    backward: Callable,
+    inputs: Sequence[Any],
+    strict: bool = True,
+    *,
+    name: str | None = None,
+    names: Sequence[str] | None = None,
+    fast: bool = False,
+    step: float = 1e-5,
+    tolerance: Tolerance | None = None,
+    limit: int = 2000,
+    seed: int = 0,
+) -> Report:
     """Check a backward function against central differences of its forward function.
 
     Parameters
@@ -38,14 +51,16 @@ def check(forward: Callable, backward: Callable, inputs: Sequence[Any], strict: 
     forward : callable
         ``y = forward(*inputs)``, an array or a number.
     backward : callable
-        ``gradients = backward(dy, *inputs)``: one per input, None where there is none. ``forward`` is called
-        right before it, so it may use what ``forward`` kept.
+        ``gradients = backward(dy, *inputs)``: one per input, None where there is none. ``forward``
+        is called right before it, so it may use what ``forward`` kept.
     inputs : sequence
         float64 arrays get their gradients checked; anything else is passed through.
     strict : bool
         Raise ``GradientError`` on a failure.
     name : str, optional
         What the report calls the pair; the name of ``backward`` by default.
+    names : sequence of str, optional
+        Of the gradients, such as "dx"; by default "d" and the parameters' names of forward.
     fast : bool
         For large layers: only 8 random directions per array, instead of its elements.
     step : float
@@ -53,8 +68,8 @@ def check(forward: Callable, backward: Callable, inputs: Sequence[Any], strict: 
     tolerance : Tolerance, optional
         ``Tolerance(absolute=1e-7, relative=1e-6)``, for one layer.
     limit : int
-        Arrays with more elements are checked at that many, corners and borders always, and along 8 random
-        directions.
+        Arrays with more elements are checked at that many, corners and borders always, and along 8
+        random directions.
     seed : int
         Of dy and of the directions.
 
@@ -78,7 +93,9 @@ def check(forward: Callable, backward: Callable, inputs: Sequence[Any], strict: 
     >>> check(np.square, lambda dy, x: x * dy, [x], strict=False).diagnosis
     'dx is 0.5 times the right answer'
     """
-    checker = _Checker(forward, backward, inputs, name, fast, step, tolerance or Tolerance(), limit, seed)
+    checker = _Checker(
+        forward, backward, inputs, name, names, fast, step, tolerance or Tolerance(), limit, seed
+    )
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         report = checker.report()
@@ -98,33 +115,48 @@ class _Malformed(Exception):
 class _Checker:
     """One run of ``check``."""
 
-    def __init__(self, forward, backward, inputs, name, fast, step, tolerance, limit, seed):
+    def __init__(self, forward, backward, inputs, name, names, fast, step, tolerance, limit, seed):
         self.forward, self.backward = forward, backward
         self.inputs = list(inputs)
-        self.name = name or getattr(backward, "__name__", "backward").replace("<lambda>", "backward")
+        self.name = name or getattr(backward, "__name__", "backward").replace(
+            "<lambda>", "backward"
+        )
         self.fast, self.step, self.tolerance, self.limit = fast, step, tolerance, limit
         self.rng = np.random.default_rng(seed)
         self.positions = self._differentiable()
-        self.names = _gradient_names(forward, backward, len(self.inputs))
+        self.names = list(names) if names else _gradient_names(forward, backward, len(self.inputs))
         self.findings: list[Finding] = []
         self.kept = [purity.Kept(backward), purity.Kept(forward)]
 
     def _differentiable(self) -> list[int]:
         for position, value in enumerate(self.inputs):
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != np.float64:
-                raise ValueError(f"input {position} is {value.dtype}, whose rounding hides wrong gradients; "
-                                 f"check with float64: .astype(np.float64)")
-        positions = [position for position, value in enumerate(self.inputs)
-                     if isinstance(value, np.ndarray) and value.dtype == np.float64]
+            if (
+                isinstance(value, np.ndarray)
+                and value.dtype.kind == "f"
+                and value.dtype != np.float64
+            ):
+                raise ValueError(
+                    f"input {position} is {value.dtype}, whose rounding hides wrong gradients; "
+                    f"check with float64: .astype(np.float64)"
+                )
+        positions = [
+            position
+            for position, value in enumerate(self.inputs)
+            if isinstance(value, np.ndarray) and value.dtype == np.float64
+        ]
         if not positions:
-            raise ValueError("none of the inputs is a float64 array, so there is no gradient to check")
+            raise ValueError(
+                "none of the inputs is a float64 array, so there is no gradient to check"
+            )
         return positions
 
     # -- calls ---------------------------------------------------------------------------------
 
     def copies(self, inputs=None) -> list[Any]:
-        return [each.copy() if isinstance(each, np.ndarray) else each
-                for each in (self.inputs if inputs is None else inputs)]
+        return [
+            each.copy() if isinstance(each, np.ndarray) else each
+            for each in (self.inputs if inputs is None else inputs)
+        ]
 
     def call_forward(self, inputs: list[Any]) -> np.ndarray:
         """y as an array, after checking its form."""
@@ -132,12 +164,19 @@ class _Checker:
         if y is None:
             raise _Malformed("wrong_shape", "forward returns None instead of an array")
         if isinstance(y, tuple):
-            raise _Malformed("wrong_shape", f"forward returns {len(y)} results; wrap it so that it returns y alone")
+            raise _Malformed(
+                "wrong_shape",
+                f"forward returns {len(y)} results; wrap it so that it returns y alone",
+            )
         array = np.asarray(y)
         if array.dtype != np.float64:
             raise _Malformed("wrong_dtype", f"forward returns {array.dtype} for float64 inputs")
         if not np.isfinite(array).all():
-            raise _Malformed("nan", f"forward returns {int((~np.isfinite(array)).sum())} values that are NaN or infinite")
+            raise _Malformed(
+                "nan",
+                f"forward returns {int((~np.isfinite(array)).sum())} values that are NaN or "
+                "infinite",
+            )
         return array
 
     def call_backward(self, dy: np.ndarray, inputs: list[Any]) -> list[np.ndarray | None]:
@@ -151,11 +190,18 @@ class _Checker:
             if self.positions == [position := self.positions[0]] and position:
                 result[0], result[position] = None, result[0]
         if len(result) != len(inputs):
-            raise _Malformed("wrong_shape", f"backward returns {len(result)} gradients for {len(inputs)} inputs; "
-                             "return None where there is none")
+            raise _Malformed(
+                "wrong_shape",
+                f"backward returns {len(result)} gradients for {len(inputs)} inputs; "
+                "return None where there is none",
+            )
         gradients: list[np.ndarray | None] = []
-        for name, gradient, value in zip(self.names, result, inputs):
-            gradients.append(None if gradient is None or not isinstance(value, np.ndarray) else np.asarray(gradient))
+        for gradient, value in zip(result, inputs):
+            gradients.append(
+                None
+                if gradient is None or not isinstance(value, np.ndarray)
+                else np.asarray(gradient)
+            )
         if all(gradients[position] is None for position in self.positions):
             raise _Malformed("wrong_shape", "backward returns None for every input")
         return gradients
@@ -165,7 +211,9 @@ class _Checker:
             return function(*arguments)
         except (Exception, SystemExit) as error:
             which = "forward" if function is self.forward else "backward"
-            raise _Malformed("crashed", f"{which} raises {type(error).__name__}: {error}") from error
+            raise _Malformed(
+                "crashed", f"{which} raises {type(error).__name__}: {error}"
+            ) from error
 
     # -- the check -----------------------------------------------------------------------------
 
@@ -200,17 +248,30 @@ class _Checker:
             if gradient is None:
                 continue
             if gradient.shape != x.shape:
-                self.findings.append(Finding("wrong_shape", f"{name} has the shape {gradient.shape} instead of {x.shape}"))
+                self.findings.append(
+                    Finding(
+                        "wrong_shape", f"{name} has the shape {gradient.shape} instead of {x.shape}"
+                    )
+                )
                 continue
             if gradient.dtype != np.float64:
-                self.findings.append(Finding("wrong_dtype", f"{name} has the dtype {gradient.dtype} for float64 inputs"))
+                self.findings.append(
+                    Finding(
+                        "wrong_dtype", f"{name} has the dtype {gradient.dtype} for float64 inputs"
+                    )
+                )
             function = self.along(position)
             right, wrong, crossings = np.full(x.shape, np.nan), np.zeros(x.shape, bool), 0
             if not self.fast:
                 indices = choose_elements(x.shape, self.limit, self.rng)
-                elements = test_elements(function, x, dy, gradient, indices, self.step, self.tolerance)
+                elements = compare_elements(
+                    function, x, dy, gradient, indices, self.step, self.tolerance
+                )
                 for element in elements:
-                    right[element.index], wrong[element.index] = element.numerical, not element.agrees
+                    right[element.index], wrong[element.index] = (
+                        element.numerical,
+                        not element.agrees,
+                    )
                 crossings = sum(element.crosses for element in elements)
             if self.fast or x.size > self.limit:
                 self.along_directions(function, position, dy, gradient, right, wrong)
@@ -222,20 +283,28 @@ class _Checker:
             inputs = self.copies()
             inputs[position] = x
             return np.array(self.forward(*inputs), dtype=np.float64)
+
         return function
 
     def along_directions(self, function, position, dy, gradient, right, wrong) -> None:
-        """Random directions: each is touched by every element. A failure marks all that was not tested."""
+        """Random directions: every element has a part in each."""
         x = self.inputs[position]
         for _ in range(DIRECTIONS):
             direction = self.rng.standard_normal(x.shape)
             direction /= np.linalg.norm(direction)
             analytic = float(np.sum(gradient * direction))
-            numerical, agrees, _ = test_slope(function, x, dy, direction, analytic, self.step, self.tolerance)
+            numerical, agrees, _ = agreement(
+                function, x, dy, direction, analytic, self.step, self.tolerance
+            )
             if not agrees and not wrong.any():
-                self.findings.append(Finding(
-                    "unknown", f"the slope along a random direction is {numerical:.6g}, {self.names[position]} gives "
-                    f"{analytic:.6g}; check a smaller array to see which elements are wrong"))
+                self.findings.append(
+                    Finding(
+                        "unknown",
+                        f"the slope along a random direction is {numerical:.6g}, "
+                        f"{self.names[position]} gives "
+                        f"{analytic:.6g}; check a smaller array to see which elements are wrong",
+                    )
+                )
                 return
 
     def look_at_purity(self, y, dy, gradients) -> None:
@@ -243,33 +312,73 @@ class _Checker:
         inputs, forward_inputs, passed = self.copies(), self.copies(), dy.copy()
         again_y = self.call_forward(forward_inputs)
         again = self.call_backward(passed, inputs)
-        for which, values, results in (("forward", forward_inputs, [again_y]), ("backward", inputs, again),
-                                       ("backward", [passed], again)):
+        for which, values, results in (
+            ("forward", forward_inputs, [again_y]),
+            ("backward", inputs, again),
+            ("backward", [passed], again),
+        ):
             for k, value in enumerate(values):
                 if not isinstance(value, np.ndarray):
                     continue
                 original = dy if value is passed else self.inputs[k]
                 label = "dy" if value is passed else self.names[k].removeprefix("d")
                 if value.tobytes() != original.tobytes():
-                    self.findings.append(Finding("mutates_input", f"{which} changes its argument {label}"))
-                if any(result is not None and np.shares_memory(value, result) for result in results):
-                    self.findings.append(Finding("aliases_input", f"a result of {which} shares memory with {label}: "
-                                                 "writing to one changes the other"))
-        moved = [each + 0.1 * self.rng.standard_normal(each.shape) if k in self.positions else each
-                 for k, each in enumerate(self.copies())]
+                    self.findings.append(
+                        Finding("mutates_input", f"{which} changes its argument {label}")
+                    )
+                if any(
+                    result is not None and np.shares_memory(value, result) for result in results
+                ):
+                    self.findings.append(
+                        Finding(
+                            "aliases_input",
+                            f"a result of {which} shares memory with {label}: "
+                            "writing to one changes the other",
+                        )
+                    )
+        moved = [
+            each + 0.1 * self.rng.standard_normal(each.shape) if k in self.positions else each
+            for k, each in enumerate(self.copies())
+        ]
         try:
-            self.call_backward(dy + 1, moved)
+            others = [self.call_backward(dy + 1, self.copies(moved))]
+            for kept in self.kept:
+                kept.restore()
+            others.append(self.call_backward(dy + 1, self.copies(moved)))
         except _Malformed as error:
             self.findings.append(error.finding)
+            return
         for which, function, first in (
-                ("forward", lambda: (self.call_forward(self.copies()),), (y,)),
-                ("backward", lambda: tuple(np.array(each) for each in self.call_backward(dy.copy(), self.copies())
-                                           if each is not None),
-                 tuple(each for each in gradients if each is not None))):
+            ("forward", lambda: (self.call_forward(self.copies()),), (y,)),
+            (
+                "backward",
+                lambda: tuple(
+                    np.array(each)
+                    for each in self.call_backward(dy.copy(), self.copies())
+                    if each is not None
+                ),
+                tuple(each for each in gradients if each is not None),
+            ),
+        ):
             if not purity.same(first, function()) or (
-                    sum(map(np.size, first)) <= 64 and purity.repeats_differ(function, seconds=0.2)):
-                self.findings.append(purity.explain_difference(
-                    function, self.forward if which == "forward" else self.backward, which))
+                sum(map(np.size, first)) <= 64 and purity.repeats_differ(function, seconds=0.2)
+            ):
+                self.findings.append(
+                    purity.explain_difference(
+                        function, self.forward if which == "forward" else self.backward, which
+                    )
+                )
+                return
+        if not purity.same(
+            *(tuple(each for each in other if each is not None) for other in others)
+        ):
+            self.findings.append(
+                Finding(
+                    "stateful",
+                    "backward gives another result after other calls than with its "
+                    "globals and defaults put back: it keeps state between calls",
+                )
+            )
 
     # -- what is wrong -------------------------------------------------------------------------
 
@@ -281,17 +390,20 @@ class _Checker:
         for each in self.findings:
             if each.cause in ("stateful", "nondeterministic"):
                 return None
+        if failed and self.ignores_dy(dy, gradients, comparisons):
+            wrong = [c.array for c in comparisons if c.wrong.any()]
+            return Finding(
+                "dy_ignored",
+                f"{' and '.join(wrong)} does not depend on dy: the same for two different ones",
+            )
         if single := self.single_precision(y, gradients):
             return single
         if not failed and not misshapen and not crossings:
             return None
-        if failed and self.ignores_dy(dy, gradients, comparisons):
-            wrong = [c.array for c in comparisons if c.wrong.any()]
-            return Finding("dy_ignored", f"{' and '.join(wrong)} does not depend on dy: the same for two different ones")
         recognised = recognise(self.forward, self.inputs, y, self.numerical)
         if recognised is not None:
             trials = recognised.trials(self.forward, self.backward, self.inputs, dy, gradients)
-            if not any(trials[0].fails(name) for name in trials[0].right):      # right, at kinks too
+            if not any(trials[0].fails(name) for name in trials[0].right):  # right, at kinks too
                 for each in comparisons:
                     each.wrong[...] = False
                 return None
@@ -300,8 +412,11 @@ class _Checker:
         if failed or misshapen:
             return self.explain_unknown(dy, gradients)
         if crossings > MOST_CROSSINGS * tested:
-            return Finding("kinks", f"{crossings} of {tested} elements lie on a kink, where there is no derivative to "
-                           "compare with: choose inputs without ties and zeros")
+            return Finding(
+                "kinks",
+                f"{crossings} of {tested} elements lie on a kink, where there is no derivative to "
+                "compare with: choose inputs without ties and zeros",
+            )
         return None
 
     def numerical(self, position: int, dy: np.ndarray) -> np.ndarray:
@@ -313,10 +428,15 @@ class _Checker:
             if array is None or array.dtype != np.float64 or np.unique(array).size < 3:
                 continue
             fits = array.astype(np.float32) == array
-            given = all((self.inputs[p].astype(np.float32) == self.inputs[p]).all() for p in self.positions)
+            given = all(
+                (self.inputs[p].astype(np.float32) == self.inputs[p]).all() for p in self.positions
+            )
             if fits.all() and not (given and label == "y"):
-                return Finding("wrong_dtype", f"{label} is float64, but all its values are float32 numbers: it was "
-                               "computed or stored in float32")
+                return Finding(
+                    "wrong_dtype",
+                    f"{label} is float64, but all its values are float32 numbers: it was "
+                    "computed or stored in float32",
+                )
         return None
 
     def ignores_dy(self, dy, gradients, comparisons) -> bool:
@@ -337,13 +457,17 @@ class _Checker:
             if gradient is not None and self.inputs[position].size <= self.limit:
                 right[name] = self.numerical(position, dy)
                 got[name] = gradient
-                if gradient.shape == right[name].shape:        # a kink is no failure
+                if gradient.shape == right[name].shape:  # a kink is no failure
                     fine = self.tolerance.agrees(gradient, right[name])
                     right[name] = np.where(fine, gradient, right[name])
             given[name.removeprefix("d")] = self.inputs[position]
         if not right:
-            return Finding("unknown", "the arrays are too large to try causes: check a smaller case")
-        trial = diagnosis.Trial(self.name, "these inputs", {"dy": dy}, given, right, got, None, 1e-6)
+            return Finding(
+                "unknown", "the arrays are too large to try causes: check a smaller case"
+            )
+        trial = diagnosis.Trial(
+            self.name, "these inputs", {"dy": dy}, given, right, got, None, 1e-6
+        )
         return diagnosis.diagnose([trial], unknown_mistakes)
 
 
@@ -354,10 +478,8 @@ def _gradient_names(forward: Callable, backward: Callable, count: int) -> list[s
             parameters = list(inspect.signature(function).parameters.values())[skip:]
         except (TypeError, ValueError):
             continue
-        if len(parameters) >= count and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-                                            for p in parameters[:count]):
+        if len(parameters) >= count and all(
+            p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters[:count]
+        ):
             return [f"d{parameter.name}" for parameter in parameters[:count]]
     return ["dx"] if count == 1 else [f"dinput{k}" for k in range(count)]
-
-
-__all__ = ["Recognised", "check"]

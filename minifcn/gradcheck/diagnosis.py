@@ -1,11 +1,13 @@
 """Name what is wrong: compare wrong answers with those that known mistakes give.
 
-The evidence is a list of ``Trial``s: calls of one function whose right answers are known. A mistake explains
-a wrong array only if it predicts, in every trial, what came back, and where the function was right, that
-it is right. So the cases of the table decide between mistakes that look alike on one of them. The mistakes
-stand in order, from special to general; the first that explains all wrong arrays is the diagnosis. When
-none does, the cause is "unknown", and the sentence says where the error lies. It never guesses.
+The evidence is a list of ``Trial``s: calls of one function whose right answers are known. A mistake
+explains a wrong array only if it predicts, in every trial, what came back, and where the function
+was right, that it is right. So the cases of the table decide between mistakes that look alike on
+one of them. The mistakes stand in order, from special to general; the first that explains all wrong
+arrays is the diagnosis. When none does, the cause is "unknown", and the sentence says where the
+error lies. It never guesses.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -26,16 +28,20 @@ class Trial(NamedTuple):
 
     function: str
     case: str
-    arguments: dict[str, Any]       # of the function
-    given: dict[str, Any]           # of its forward
+    arguments: dict[str, Any]  # of the function
+    given: dict[str, Any]  # of its forward
     right: Answers
-    got: Answers | None             # None if there is no answer
+    got: Answers | None  # None if there is no answer
     problem: Finding | None = None  # why not, or what is wrong with its form
-    precision: float = 1e-9         # relative to the largest right value
+    precision: float = 1e-9  # relative to the largest right value
 
     def wrong(self, name: str) -> np.ndarray | None:
         """Which elements of an array are wrong; None if it has another shape, or does not exist."""
-        if self.got is None or name not in self.got or self.got[name].shape != self.right[name].shape:
+        if (
+            self.got is None
+            or name not in self.got
+            or self.got[name].shape != self.right[name].shape
+        ):
             return None
         return ~close(self.got[name], self.right[name], self.precision)
 
@@ -49,7 +55,7 @@ class Trial(NamedTuple):
 
 
 def close(got: np.ndarray, right: np.ndarray, precision: float) -> np.ndarray:
-    """Element by element, to a precision relative to the largest right value. NaN is never close."""
+    """Element by element, relative to the largest right value. NaN is never close."""
     right = np.asarray(right, float)
     scale = np.max(np.abs(right[np.isfinite(right)]), initial=0)
     with np.errstate(invalid="ignore"):
@@ -59,10 +65,18 @@ def close(got: np.ndarray, right: np.ndarray, precision: float) -> np.ndarray:
 def matches(got: np.ndarray, predicted: np.ndarray, right: np.ndarray, precision: float) -> bool:
     if got.shape != np.shape(predicted):
         return False
-    scale = max((np.max(np.abs(a[np.isfinite(a)]), initial=0) for a in map(np.asarray, (predicted, right))
-                 if a.dtype.kind in "fiu"), default=0)
+    scale = max(
+        (
+            np.max(np.abs(a[np.isfinite(a)]), initial=0)
+            for a in map(np.asarray, (predicted, right))
+            if a.dtype.kind in "fiu"
+        ),
+        default=0,
+    )
     with np.errstate(invalid="ignore"):
-        return bool((np.abs(np.asarray(got, float) - predicted) <= 10 * precision * scale + 1e-12).all())
+        return bool(
+            (np.abs(np.asarray(got, float) - predicted) <= 10 * precision * scale + 1e-12).all()
+        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -75,7 +89,11 @@ def simple(trial: Trial, name: str, factor: float) -> Iterator[Fault]:
     right = trial.right[name]
     yield Fault("sign", "{array} is minus the right answer", {name: -right})
     if factor:
-        yield Fault("constant_factor", f"{{array}} is {factor:.6g} times the right answer", {name: factor * right})
+        yield Fault(
+            "constant_factor",
+            f"{{array}} is {factor:.6g} times the right answer",
+            {name: factor * right},
+        )
 
 
 def _counts(trial: Trial) -> dict[str, float]:
@@ -86,13 +104,18 @@ def _counts(trial: Trial) -> dict[str, float]:
         if not isinstance(array, np.ndarray) or array.ndim < 2:
             continue
         spatial = int(np.prod(array.shape[1:-1]))
-        counts |= {"the number of images": array.shape[0],
-                   f"the number of pixels of {array_name}": spatial,
-                   f"the number of pixels of {array_name} in all images": array.shape[0] * spatial,
-                   f"the size of {array_name}": array.size}
+        counts |= {
+            "the number of images": array.shape[0],
+            f"the number of pixels of {array_name}": spatial,
+            f"the number of pixels of {array_name} in all images": array.shape[0] * spatial,
+            f"the size of {array_name}": array.size,
+        }
         if array.ndim == 4:
-            counts |= {f"the rows of {array_name}": array.shape[1], f"the columns of {array_name}": array.shape[2],
-                       f"the images and rows of {array_name}": array.shape[0] * array.shape[1]}
+            counts |= {
+                f"the rows of {array_name}": array.shape[1],
+                f"the columns of {array_name}": array.shape[2],
+                f"the images and rows of {array_name}": array.shape[0] * array.shape[1],
+            }
         counts[f"the number of channels of {array_name}"] = array.shape[-1]
         counts[f"the images and channels of {array_name}"] = array.shape[0] * array.shape[-1]
     return {words: count for words, count in counts.items()}
@@ -102,11 +125,17 @@ def averaged(trial: Trial, name: str) -> Iterator[Fault]:
     """A mean where a sum is right, or the reverse."""
     right = trial.right[name]
     for words, count in _counts(trial).items():
-        yield Fault("mean_for_sum", f"{{array}} is the right answer divided by {words}: a mean where a sum is right",
-                    {name: right / count})
+        yield Fault(
+            "mean_for_sum",
+            f"{{array}} is the right answer divided by {words}: a mean where a sum is right",
+            {name: right / count},
+        )
     for words, count in _counts(trial).items():
-        yield Fault("sum_for_mean", f"{{array}} is the right answer times {words}: a sum where a mean is right",
-                    {name: right * count})
+        yield Fault(
+            "sum_for_mean",
+            f"{{array}} is the right answer times {words}: a sum where a mean is right",
+            {name: right * count},
+        )
     weight = trial.given.get("weight")
     others = {}
     if weight is not None and weight.ndim == 4:
@@ -117,8 +146,14 @@ def averaged(trial: Trial, name: str) -> Iterator[Fault]:
         if isinstance(value, int):
             others |= {f"the {option}": value, f"the {option} squared": value**2}
     for words, count in others.items():
-        yield Fault("constant_factor", f"{{array}} is the right answer divided by {words}", {name: right / count})
-        yield Fault("constant_factor", f"{{array}} is the right answer times {words}", {name: right * count})
+        yield Fault(
+            "constant_factor",
+            f"{{array}} is the right answer divided by {words}",
+            {name: right / count},
+        )
+        yield Fault(
+            "constant_factor", f"{{array}} is the right answer times {words}", {name: right * count}
+        )
 
 
 def rearranged(trial: Trial, name: str) -> Iterator[Fault]:
@@ -127,26 +162,46 @@ def rearranged(trial: Trial, name: str) -> Iterator[Fault]:
     yield Fault("zero", "{array} is 0 everywhere", {name: np.zeros_like(right, dtype=float)})
     for other, array in trial.right.items():
         if other != name:
-            yield Fault("results_swapped", f"{{array}} holds what belongs into {other}", {name: array})
+            yield Fault(
+                "results_swapped", f"{{array}} holds what belongs into {other}", {name: array}
+            )
     names = axis_names(name, right.ndim)
     for axis in range(right.ndim):
-        yield Fault("flipped", f"{{array}} is flipped along {names[axis]}", {name: np.flip(right, axis)})
+        yield Fault(
+            "flipped", f"{{array}} is flipped along {names[axis]}", {name: np.flip(right, axis)}
+        )
     if right.ndim == 4:
-        yield Fault("flipped", f"{{array}} is flipped along {names[1]} and {names[2]}", {name: np.flip(right, (1, 2))})
+        yield Fault(
+            "flipped",
+            f"{{array}} is flipped along {names[1]} and {names[2]}",
+            {name: np.flip(right, (1, 2))},
+        )
     for a in range(right.ndim):
         for b in range(a + 1, right.ndim):
-            yield Fault("axes_swapped", f"{{array}} has its axes {names[a]} and {names[b]} swapped",
-                        {name: right.swapaxes(a, b)})
+            yield Fault(
+                "axes_swapped",
+                f"{{array}} has its axes {names[a]} and {names[b]} swapped",
+                {name: right.swapaxes(a, b)},
+            )
     for axis in range(right.ndim):
         for step, words in ((1, "down"), (-1, "up")):
-            yield Fault("shifted", f"{{array}} is shifted {words} by one along {names[axis]}, around the edge",
-                        {name: np.roll(right, step, axis)})
+            yield Fault(
+                "shifted",
+                f"{{array}} is shifted {words} by one along {names[axis]}, around the edge",
+                {name: np.roll(right, step, axis)},
+            )
     if name == "dx" and "y" not in trial.arguments and right.ndim == 4:
-        yield Fault("last_image_missing", "every image of {array} is that of the first",
-                    {name: np.broadcast_to(right[:1], right.shape)})
+        yield Fault(
+            "last_image_missing",
+            "every image of {array} is that of the first",
+            {name: np.broadcast_to(right[:1], right.shape)},
+        )
     yield Fault("abs", "{array} is the absolute value of the right answer", {name: np.abs(right)})
-    yield Fault("transposed_memory", "{array} has the right values in column-major order",
-                {name: right.ravel(order="F").reshape(right.shape)})
+    yield Fault(
+        "transposed_memory",
+        "{array} has the right values in column-major order",
+        {name: right.ravel(order="F").reshape(right.shape)},
+    )
 
 
 def known_mistakes(trial: Trial) -> Iterator[Fault]:
@@ -158,7 +213,9 @@ def known_mistakes(trial: Trial) -> Iterator[Fault]:
 # ---------------------------------------------------------------------------------------------
 
 
-def explanations(trials: list[Trial], name: str, mistakes: dict[int, list[Fault]]) -> list[tuple[str, str]]:
+def explanations(
+    trials: list[Trial], name: str, mistakes: dict[int, list[Fault]]
+) -> list[tuple[str, str]]:
     """(cause, sentence) of every mistake that explains one array in all trials, in order.
 
     ``mistakes`` are those of each trial, by its number.
@@ -170,7 +227,17 @@ def explanations(trials: list[Trial], name: str, mistakes: dict[int, list[Fault]
     for number in [*failing, *others]:
         trial = trials[number]
         possible: dict[tuple[str, str], Fault] = {}
-        for fault in (*simple(trial, name, factor), *mistakes[number], *averaged(trial, name), *rearranged(trial, name)):
+        sign, *constant = simple(trial, name, factor)
+        # one trial cannot tell a constant from a count, unless it is as plain as 2
+        late = constant if len(trials) == 1 and round(factor, 6) not in (2, 0.5) else []
+        for fault in (
+            sign,
+            *(() if late else constant),
+            *mistakes[number],
+            *averaged(trial, name),
+            *late,
+            *rearranged(trial, name),
+        ):
             possible.setdefault((fault.cause, fault.sentence), fault)
         # a mistake that this trial cannot show predicts the right answer
         still = {}
@@ -198,8 +265,11 @@ def _factor(trials: list[Trial], name: str) -> float:
 def _explain_all(trials: list[Trial], names: list[str], mistakes: Mistakes) -> Finding | None:
     """One mistake for all wrong arrays; or one cause for all; or the first array's."""
     possible = {number: list(mistakes(trial)) for number, trial in enumerate(trials)}
-    found = {name: explanations(trials, name, possible) for name in names
-             if any(trial.fails(name) for trial in trials)}
+    found = {
+        name: explanations(trials, name, possible)
+        for name in names
+        if any(trial.fails(name) for trial in trials)
+    }
     explained = {name: keys for name, keys in found.items() if keys}
     if not explained:
         return None
@@ -209,10 +279,16 @@ def _explain_all(trials: list[Trial], names: list[str], mistakes: Mistakes) -> F
             return Finding(key[0], key[1].format(array=_and(found)))
     for cause, _ in lists[0]:
         if all(cause in dict(keys) for keys in lists):
-            return Finding(cause, "; ".join(dict(reversed(keys))[cause].format(array=name)
-                                            for name, keys in found.items()))
+            return Finding(
+                cause,
+                "; ".join(
+                    dict(reversed(keys))[cause].format(array=name) for name, keys in found.items()
+                ),
+            )
     sentences = [keys[0][1].format(array=name) for name, keys in explained.items()]
-    sentences += [f"{name} is wrong as well, in a way not known" for name in found if name not in explained]
+    sentences += [
+        f"{name} is wrong as well, in a way not known" for name in found if name not in explained
+    ]
     return Finding(next(iter(explained.values()))[0][0], "; ".join(sentences))
 
 
@@ -224,13 +300,16 @@ def _and(names) -> str:
 def diagnose(trials: list[Trial], mistakes: Mistakes = known_mistakes) -> Finding | None:
     """What is wrong with a function, from trials of it; None if all are right.
 
-    First with every answer, whatever its shape; then with the answers of the right shape only, since a
-    mistake can make other cases crash; then what the form of the answers tells; then their place.
+    First with every answer, whatever its shape; then with the answers of the right shape only,
+    since a mistake can make other cases crash; then what the form of the answers tells; then their
+    place.
     """
     names = list(trials[0].right)
     if not any(trial.fails(name) for trial in trials for name in names):
         return None
-    answered = [trial for trial in trials if trial.got is not None and set(names) <= trial.got.keys()]
+    answered = [
+        trial for trial in trials if trial.got is not None and set(names) <= trial.got.keys()
+    ]
     finding = None
     with np.errstate(all="ignore"):
         if answered:
@@ -246,8 +325,12 @@ def diagnose(trials: list[Trial], mistakes: Mistakes = known_mistakes) -> Findin
 def _unstable(trials: list[Trial], names: list[str]) -> Finding | None:
     failing = {trial.case for trial in trials if any(trial.fails(name) for name in names)}
     if failing and failing <= {"large scores", "huge scores"}:
-        return Finding("unstable", "right for small scores, wrong or NaN for large ones: subtract the largest score of "
-                       "a pixel before the exponential, and take the logarithm of the sum, not of the quotient")
+        return Finding(
+            "unstable",
+            "right for small scores, wrong or NaN for large ones: subtract the largest score of "
+            "a pixel before the exponential, and take the logarithm of the sum, not of the "
+            "quotient",
+        )
     return None
 
 
@@ -261,18 +344,28 @@ def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:
             return None
         if not close(trial.got[name], trial.right[name], 3e-6).all():
             return None
-    return Finding("wrong_dtype", f"{_and(dict.fromkeys(name for _, name in failing)).removesuffix(', each:')} has the "
-                   "precision of float32, though the arguments are float64")
+    return Finding(
+        "wrong_dtype",
+        f"{_and(dict.fromkeys(name for _, name in failing)).removesuffix(', each:')} has the "
+        "precision of float32, though the arguments are float64",
+    )
 
 
 def _single_element(trials: list[Trial], names: list[str]) -> Finding | None:
-    wrong = [(trial, name, trial.wrong(name)) for trial in trials for name in names if trial.fails(name)]
+    wrong = [
+        (trial, name, trial.wrong(name)) for trial in trials for name in names if trial.fails(name)
+    ]
     large_enough = any(mask.size > 2 for _, _, mask in wrong)
     if not wrong or not large_enough or any(mask.sum() != 1 for _, _, mask in wrong):
         return None
     trial, name, mask = max(wrong, key=lambda each: each[2].size)
-    index = ", ".join(f"{axis}={i}" for axis, i in zip(axis_names(name, mask.ndim), np.argwhere(mask)[0]))
-    return Finding("single_element", f"a single element of {name} is wrong, [{index}] in the case {trial.case!r}")
+    index = ", ".join(
+        f"{axis}={i}" for axis, i in zip(axis_names(name, mask.ndim), np.argwhere(mask)[0])
+    )
+    return Finding(
+        "single_element",
+        f"a single element of {name} is wrong, [{index}] in the case {trial.case!r}",
+    )
 
 
 def _form(trials: list[Trial], names: list[str]) -> Finding | None:
@@ -281,20 +374,31 @@ def _form(trials: list[Trial], names: list[str]) -> Finding | None:
     for trial in trials:
         if trial.problem is not None:
             cases = list(dict.fromkeys(each.case for each in trials if each.problem))
-            where = ("in every case" if len(cases) == total else "in the case " + " and ".join(map(repr, cases[:2]))
-                     + (f" and {len(cases) - 2} more" if len(cases) > 2 else ""))
+            where = (
+                "in every case"
+                if len(cases) == total
+                else "in the case "
+                + " and ".join(map(repr, cases[:2]))
+                + (f" and {len(cases) - 2} more" if len(cases) > 2 else "")
+            )
             return Finding(trial.problem.cause, f"{trial.problem.diagnosis}, {where}")
     for trial in trials:
         for name in names:
             if trial.wrong(name) is None:
-                return Finding("wrong_shape", f"{name} has the shape {trial.got[name].shape} instead of "
-                               f"{trial.right[name].shape} in the case {trial.case!r}")
+                return Finding(
+                    "wrong_shape",
+                    f"{name} has the shape {trial.got[name].shape} instead of "
+                    f"{trial.right[name].shape} in the case {trial.case!r}",
+                )
     for trial in trials:
         for name in names:
             count = int((~np.isfinite(trial.got[name])).sum())
             if count:
-                return Finding("nan", f"{name} holds {count} values that are NaN or infinite in the case "
-                               f"{trial.case!r}")
+                return Finding(
+                    "nan",
+                    f"{name} holds {count} values that are NaN or infinite in the case "
+                    f"{trial.case!r}",
+                )
     return None
 
 
@@ -305,26 +409,46 @@ def _place(trials: list[Trial], names: list[str]) -> Finding:
         if not masks:
             continue
         axes = axis_names(name, masks[0].ndim)
-        parts = {"n": "image", "i": "row", "j": "column", "c": "channel", "f": "channel", "ki": "row", "kj": "column",
-                 "class": "channel"}
+        parts = {
+            "n": "image",
+            "i": "row",
+            "j": "column",
+            "c": "channel",
+            "f": "channel",
+            "ki": "row",
+            "kj": "column",
+            "class": "channel",
+        }
         for axis, letter in enumerate(axes):
             if any(mask.ndim != len(axes) or mask.shape[axis] < 2 for mask in masks):
                 continue
             inside = [mask.swapaxes(0, axis) for mask in masks]
             if not any(mask[:-1].any() for mask in inside) and letter in parts:
-                return Finding(f"last_{parts[letter]}_missing", f"{name} is wrong at the last {letter} only, in every "
-                               "case that fails: a loop may end too early")
+                return Finding(
+                    f"last_{parts[letter]}_missing",
+                    f"{name} is wrong at the last {letter} only, in every "
+                    "case that fails: a loop may end too early",
+                )
             if not any(mask[1:].any() for mask in inside) and letter in parts:
-                return Finding(f"first_{parts[letter]}_missing", f"{name} is wrong at the first {letter} only, in every "
-                               "case that fails")
+                return Finding(
+                    f"first_{parts[letter]}_missing",
+                    f"{name} is wrong at the first {letter} only, in every case that fails",
+                )
         cases = list(dict.fromkeys(trial.case for trial in trials if trial.fails(name)))
         total = len({trial.case for trial in trials})
         share = sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
         border = all(mask.ndim == 4 and not mask[:, 1:-1, 1:-1].any() for mask in masks)
-        return Finding("unknown", f"no known mistake explains {name}: {share:.0%} of it is wrong in {len(cases)} of {total} "
-                       f"cases ({', '.join(map(repr, cases[:3]))}{', ...' if len(cases) > 3 else ''})"
-                       + (", at the border only: look at padding and cropping" if border else
-                          "; the worst element and the heat map show where"))
+        return Finding(
+            "unknown",
+            f"no known mistake explains {name}: {share:.0%} of it is wrong in {len(cases)} of "
+            f"{total} "
+            f"cases ({', '.join(map(repr, cases[:3]))}{', ...' if len(cases) > 3 else ''})"
+            + (
+                ", at the border only: look at padding and cropping"
+                if border
+                else "; the worst element and the heat map show where"
+            ),
+        )
     raise AssertionError("nothing fails")
 
 
@@ -335,6 +459,8 @@ def comparisons(trials: list[Trial]) -> list[Comparison]:
         usable = [trial for trial in trials if trial.wrong(name) is not None]
         if usable:
             trial = next((each for each in usable if each.fails(name)), usable[0])
-            got, right = (np.asarray(array, float) for array in (trial.got[name], trial.right[name]))
+            got, right = (
+                np.asarray(array, float) for array in (trial.got[name], trial.right[name])
+            )
             lines.append(Comparison(name, got, right, trial.wrong(name), where=trial.case))
     return lines

@@ -1,8 +1,10 @@
-"""Check the functions of a module that have the names of DESIGN's operations: values, gradients, purity.
+"""Check the functions of a module that have the names of operations: values, gradients, purity.
 
-The right answers come from the reference engine, on the cases of ``cases.py``. Every case is tried with two
-draws of numbers and then with the first again, so that whatever a function keeps between calls shows.
+The right answers come from the reference engine, on the cases of ``cases.py``. Every case is tried
+with two draws of numbers and then with the first again, so that whatever a function keeps between
+calls shows.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -36,15 +38,24 @@ def check_module(module: Any, reference: Any = reference) -> dict[str, Report]:
     Returns
     -------
     reports : dict
-        Name of the function -> Report. Never raises: a function that crashes gets a report that says so.
+        Name of the function -> Report. Never raises: a function that crashes gets a report that
+        says so.
     """
-    return {name: check_function(module, name, reference) for name in FUNCTIONS
-            if callable(getattr(module, name, None))}
+    return {
+        name: check_function(module, name, reference)
+        for name in FUNCTIONS
+        if callable(getattr(module, name, None))
+    }
 
 
-def check_function(module: Any, name: str, reference: Any = reference) -> Report:
-    """Check one function of a module; see ``check_module``."""
-    subject = Subject(module, name, reference)
+def check_function(
+    module: Any, name: str, reference: Any = reference, with_forward: bool = True
+) -> Report:
+    """Check one function of a module; see ``check_module``.
+
+    ``with_forward=False`` does not call a module's forward before its backward.
+    """
+    subject = Subject(module, name, reference, with_forward)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return subject.report()
@@ -53,19 +64,23 @@ def check_function(module: Any, name: str, reference: Any = reference) -> Report
 class Subject:
     """A function under test, and how to call it on a case."""
 
-    def __init__(self, module: Any, name: str, reference: Any = reference):
+    def __init__(self, module: Any, name: str, reference: Any, with_forward: bool):
         self.module, self.name, self.reference = module, name, reference
+        self.with_forward = with_forward
         self.function = getattr(module, name)
         self.operation: Operation = operation_of(name)
         self.is_backward = name == self.operation.backward
         self.outputs = self.operation.gradients if self.is_backward else self.operation.outputs
         self.notes: list[str] = []
-        self.findings: list[Finding] = []       # about purity
-        self.kept = [purity.Kept(each) for each in {self.function, self._forward_of_module()} if each]
+        self.findings: list[Finding] = []  # about purity
+        self.kept = [
+            purity.Kept(each) for each in {self.function, self._forward_of_module()} if each
+        ]
         self.trials: list[Trial] = []
 
     def _forward_of_module(self) -> Callable | None:
-        return getattr(self.module, self.operation.forward, None) if self.is_backward else None
+        wanted = self.is_backward and self.with_forward
+        return getattr(self.module, self.operation.forward, None) if wanted else None
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -75,7 +90,12 @@ class Subject:
         answer = answer if isinstance(answer, tuple) else (answer,)
         if not self.is_backward:
             return given, dict(zip(self.outputs, map(np.asarray, answer)))
-        dy = np.random.default_rng(seed).standard_normal(answer[0].shape).astype(answer[0].dtype)
+        # a stream of its own: from x's, dy would be x itself wherever their shapes agree
+        dy = (
+            np.random.default_rng((seed, 1))
+            .standard_normal(answer[0].shape)
+            .astype(answer[0].dtype)
+        )
         own = self.operation.backward_arguments(given, answer, dy)
         right = call(getattr(self.reference, self.name), _copies(own))
         return own, dict(zip(self.outputs, right if isinstance(right, tuple) else (right,)))
@@ -84,7 +104,9 @@ class Subject:
         """Call the function, right after its forward if it is a backward. May raise anything."""
         forward = self._forward_of_module()
         if forward is not None:
-            with contextlib.suppress(Exception, SystemExit):    # a forward's failure is its own report's
+            with contextlib.suppress(
+                Exception, SystemExit
+            ):  # a forward's failure is its own report's
                 call(forward, _copies(given))
         return self.named(call(self.function, own))
 
@@ -96,28 +118,40 @@ class Subject:
         if count == 1 and not isinstance(result, (tuple, list)):
             result = (result,)
         if not isinstance(result, (tuple, list)):
-            raise _Malformed(f"{self.name} returns one {type(result).__name__} instead of {count} results "
-                             f"({', '.join(self.outputs)})")
+            raise _Malformed(
+                f"{self.name} returns one {type(result).__name__} instead of {count} results "
+                f"({', '.join(self.outputs)})"
+            )
         if len(result) != count:
-            raise _Malformed(f"{self.name} returns {len(result)} results instead of {count} "
-                             f"({', '.join(self.outputs)})")
+            raise _Malformed(
+                f"{self.name} returns {len(result)} results instead of {count} "
+                f"({', '.join(self.outputs)})"
+            )
         for name, value in zip(self.outputs, result):
             if value is None:
                 raise _Malformed(f"{name} is None instead of an array")
-            if not isinstance(value, (np.ndarray, np.number) if name != "loss" else (np.ndarray, np.number, float, int)):
+            if not isinstance(
+                value,
+                (np.ndarray, np.number) if name != "loss" else (np.ndarray, np.number, float, int),
+            ):
                 raise _Malformed(f"{name} is a {type(value).__name__} instead of an array")
             if np.asarray(value).dtype.kind not in "fiub":
                 raise _Malformed(f"{name} has the dtype {np.asarray(value).dtype}")
         return dict(zip(self.outputs, map(np.asarray, result)))
 
-    def attempt(self, given: Arguments, own: Arguments) -> tuple[dict[str, np.ndarray] | None, Finding | None]:
+    def attempt(
+        self, given: Arguments, own: Arguments
+    ) -> tuple[dict[str, np.ndarray] | None, Finding | None]:
         try:
             return self.run(given, own), None
         except _Malformed as error:
             return None, Finding("wrong_shape", str(error))
         except (Exception, SystemExit) as error:
             words = str(error).strip().split("\n")[0]
-            return None, Finding("crashed", f"{self.name} raises {type(error).__name__}" + (f": {words}" if words else ""))
+            return None, Finding(
+                "crashed",
+                f"{self.name} raises {type(error).__name__}" + (f": {words}" if words else ""),
+            )
 
     # -- all calls -----------------------------------------------------------------------------
 
@@ -132,16 +166,28 @@ class Subject:
             findings = [*self.findings, finding]
         findings += self.findings
         first = findings[0] if findings else Finding(None, "")
-        others = dict.fromkeys(each.diagnosis for each in findings[1:] if each != first and each.cause != "unknown")
-        report = Report(self.name, *first, comparisons=diagnosis.comparisons(self.trials) if self.trials else [],
-                        notes=[*self.notes, *(f"also: {words}" for words in others)])
-        verdict = "wrong" if finding and finding.cause not in ("stateful", "nondeterministic") else "ok"
+        others = dict.fromkeys(
+            each.diagnosis for each in findings[1:] if each != first and each.cause != "unknown"
+        )
+        # a right dropout has another mask than ours
+        compared = [] if self.name == "dropout_forward" else diagnosis.comparisons(self.trials)
+        report = Report(
+            self.name,
+            *first,
+            comparisons=compared,
+            notes=[*self.notes, *(f"also: {words}" for words in others)],
+        )
+        verdict = (
+            "wrong" if finding and finding.cause not in ("stateful", "nondeterministic") else "ok"
+        )
         has_gradient = self.is_backward or self.operation.backward is None
         report.forward = "-" if self.is_backward else verdict
         report.gradient = verdict if has_gradient else "-"
         if self.operation.backward is None and self.trials:
             report.forward, report.gradient = (
-                "wrong" if any(t.fails(name) for t in self.trials) else "ok" for name in ("loss", "dscores"))
+                "wrong" if any(t.fails(name) for t in self.trials) else "ok"
+                for name in ("loss", "dscores")
+            )
         impure = self.findings or (finding and finding.cause in ("stateful", "nondeterministic"))
         report.purity = "wrong" if impure else "ok"
         return report
@@ -152,19 +198,30 @@ class Subject:
         results = []
         for given, own, right in [*calls, calls[0]]:
             passed = _copies(own)
+            purity.spoil_free_memory(right.values())
             got, problem = self.attempt(given, passed)
             if problem and case.optional and problem.cause == "crashed":
                 self.notes.append(f"{case.name}: {problem.diagnosis}")
                 return
             self.watch_arguments(own, passed, got, case)
-            results.append((got, {name: array.copy() for name, array in got.items()} if got else None))
+            results.append(
+                (got, {name: array.copy() for name, array in got.items()} if got else None)
+            )
             if len(results) <= 2:
-                self.trials.append(Trial(self.name, case.name, own, given, right, results[-1][1], problem))
-        first, second, again = results
-        if first[0] and again[1] and not purity.same(tuple(first[1].values()), tuple(again[1].values())):
+                self.trials.append(
+                    Trial(self.name, case.name, own, given, right, results[-1][1], problem)
+                )
+        first, _, again = results
+        if (
+            first[0]
+            and again[1]
+            and not purity.same(tuple(first[1].values()), tuple(again[1].values()))
+        ):
             self.differs(calls[0])
         elif first[0] and not purity.same(tuple(first[0].values()), tuple(first[1].values())):
-            self.found("stateful", f"the arrays that {self.name} returned are overwritten by its next call")
+            self.found(
+                "stateful", f"the arrays that {self.name} returned are overwritten by its next call"
+            )
 
     def found(self, cause: str, words: str) -> None:
         if not any(each.cause == cause for each in self.findings):
@@ -183,16 +240,24 @@ class Subject:
             return
         self.found("stateful", f"{self.name} fails at a repeated call with the same arguments")
 
-    def watch_arguments(self, own: Arguments, passed: Arguments, got: dict | None, case: Case) -> None:
+    def watch_arguments(
+        self, own: Arguments, passed: Arguments, got: dict | None, case: Case
+    ) -> None:
         for name, array in passed.items():
             if not isinstance(array, np.ndarray):
                 continue
             if array.shape != own[name].shape or array.tobytes() != own[name].tobytes():
-                self.found("mutates_input", f"{self.name} changes its argument {name}, in the case {case.name!r}")
+                self.found(
+                    "mutates_input",
+                    f"{self.name} changes its argument {name}, in the case {case.name!r}",
+                )
             for output, result in (got or {}).items():
                 if np.may_share_memory(array, result) and np.shares_memory(array, result):
-                    self.found("aliases_input", f"{output} shares memory with the argument {name}, in the case "
-                               f"{case.name!r}: writing to one changes the other")
+                    self.found(
+                        "aliases_input",
+                        f"{output} shares memory with the argument {name}, in the case "
+                        f"{case.name!r}: writing to one changes the other",
+                    )
 
     # -- what is wrong -------------------------------------------------------------------------
 
@@ -207,9 +272,12 @@ class Subject:
         for name in self.outputs:
             for trial in self.trials:
                 if trial.fails(name) and self.is_right_afresh(trial):
-                    return Finding("stateful", f"{self.name} is wrong after other calls, and right again once its globals "
-                                   f"and default arguments are put back: it keeps state between calls (case "
-                                   f"{trial.case!r})")
+                    return Finding(
+                        "stateful",
+                        f"{self.name} is wrong after other calls, and right again once its globals "
+                        f"and default arguments are put back: it keeps state between calls (case "
+                        f"{trial.case!r})",
+                    )
         wrong_type = self.wrong_dtype()
         finding = diagnosis.diagnose(self.trials)
         if finding is not None and finding.cause == "crashed":
@@ -230,26 +298,35 @@ class Subject:
             for name, array in (trial.got or {}).items():
                 expected = trial.right[name].dtype
                 if name not in ("loss", "mask") and array.dtype != expected:
-                    return Finding("wrong_dtype", f"{name} has the dtype {array.dtype} instead of {expected}")
+                    return Finding(
+                        "wrong_dtype", f"{name} has the dtype {array.dtype} instead of {expected}"
+                    )
         return None
 
     def ignored_option(self) -> Finding | None:
-        """A function that crashes where stride or padding is set: does it work on a dy of the size without?"""
+        """It crashes where stride or padding is set: does it work on a dy of the size without?"""
         if not self.is_backward or "stride" not in self.trials[0].given:
             return None
-        for option, default, cause in (("stride", 1, "stride_ignored"), ("padding", 0, "padding_ignored")):
+        for option, default, cause in (
+            ("stride", 1, "stride_ignored"),
+            ("padding", 0, "padding_ignored"),
+        ):
             for trial in self.trials:
                 given = trial.given
                 if not trial.problem or given[option] == default:
                     continue
                 plain = {**given, option: default}
-                with contextlib.suppress(Exception):    # the reference refuses impossible sizes
+                with contextlib.suppress(Exception):  # the reference refuses impossible sizes
                     own, right = self.arguments(plain)
                     got, _ = self.attempt(given, _copies({**own, option: given[option]}))
                     again = Trial(self.name, trial.case, own, plain, right, got)
                     if not any(again.fails(name) for name in self.outputs):
-                        return Finding(cause, f"{self.name} ignores {option}: it crashes on dy, and works on the dy that "
-                                       f"{option}={default} would give ({trial.problem.diagnosis})")
+                        return Finding(
+                            cause,
+                            f"{self.name} ignores {option}: it crashes on dy, and works on the dy "
+                            "that "
+                            f"{option}={default} would give ({trial.problem.diagnosis})",
+                        )
         return None
 
     def other_forms(self) -> Iterator[Finding]:
@@ -263,11 +340,13 @@ class Subject:
                 return problem
             if self.name == "dropout_forward":
                 return None
-            trial = Trial(self.name, self.operation.cases[0].name, own, given, right, got, None, precision)
+            trial = Trial(
+                self.name, self.operation.cases[0].name, own, given, right, got, None, precision
+            )
             return diagnosis.diagnose([trial])
 
         if base_problem := wrong(_copies(own), right, 1e-9):
-            return          # reported already
+            return  # reported already
         del base_problem
         frozen = _copies(own)
         for array in frozen.values():
@@ -277,10 +356,14 @@ class Subject:
             cause = "mutates_input" if "read-only" in problem.diagnosis else "crashed"
             yield Finding(cause, f"fails where its arguments are read-only: {problem.diagnosis}")
         if problem := wrong({name: _strided(value) for name, value in own.items()}, right, 1e-9):
-            yield Finding("non_contiguous", f"wrong where its arguments are not contiguous in memory: "
-                          f"{problem.diagnosis}")
+            yield Finding(
+                "non_contiguous",
+                f"wrong where its arguments are not contiguous in memory: {problem.diagnosis}",
+            )
         yield from self.in_float32()
-        smallest = min(self.trials, key=lambda trial: sum(np.size(v) for v in trial.arguments.values()))
+        smallest = min(
+            self.trials, key=lambda trial: sum(np.size(v) for v in trial.arguments.values())
+        )
         if smallest.problem is None:
             given, own = smallest.given, smallest.arguments
 
@@ -292,8 +375,12 @@ class Subject:
                     yield purity.explain_difference(again, self.function, self.name)
 
     def in_float32(self) -> Iterator[Finding]:
-        given = {name: value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
-                 for name, value in self.operation.cases[0].draw(np.random.default_rng(5)).items()}
+        given = {
+            name: value.astype(np.float32)
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+            else value
+            for name, value in self.operation.cases[0].draw(np.random.default_rng(5)).items()
+        }
         own, right = self.arguments(given)
         got, problem = self.attempt(given, _copies(own))
         if problem:
@@ -301,7 +388,10 @@ class Subject:
             return
         for name, array in got.items():
             if name not in ("loss", "mask") and array.dtype != right[name].dtype:
-                yield Finding("wrong_dtype", f"{name} has the dtype {array.dtype} where the arguments are float32")
+                yield Finding(
+                    "wrong_dtype",
+                    f"{name} has the dtype {array.dtype} where the arguments are float32",
+                )
                 return
         trial = Trial(self.name, "float32", own, given, right, got, None, 1e-4)
         if self.name != "dropout_forward" and (finding := diagnosis.diagnose([trial])):
@@ -313,7 +403,10 @@ class _Malformed(Exception):
 
 
 def _copies(arguments: Arguments) -> Arguments:
-    return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
 
 
 def _strided(value: Any) -> Any:
@@ -332,19 +425,24 @@ def _strided(value: Any) -> Any:
 
 
 def dropout_properties(subject: Subject) -> Finding | None:
-    """Mask of zeros and ones, kept share, scaling, one mask per seed and another for another seed."""
+    """Mask of zeros and ones, kept share, scaling, one mask a seed, another for another."""
     answered = [trial for trial in subject.trials if trial.problem is None]
     for trial in answered:
         for name, array in trial.got.items():
             if array.shape != trial.right[name].shape:
-                return Finding("wrong_shape", f"{name} has the shape {array.shape} instead of {trial.right[name].shape} "
-                               f"in the case {trial.case!r}")
+                return Finding(
+                    "wrong_shape",
+                    f"{name} has the shape {array.shape} instead of {trial.right[name].shape} "
+                    f"in the case {trial.case!r}",
+                )
     for test in (_mask_values, _rate, _scaling, _shared_mask):
         if answered and (finding := test(answered)):
             return finding
     for trial in subject.trials:
         if trial.problem:
-            return Finding(trial.problem.cause, f"{trial.problem.diagnosis}, in the case {trial.case!r}")
+            return Finding(
+                trial.problem.cause, f"{trial.problem.diagnosis}, in the case {trial.case!r}"
+            )
     return _seeds(subject) or subject.wrong_dtype()
 
 
@@ -353,9 +451,15 @@ def _mask_values(trials: list[Trial]) -> Finding | None:
         mask, rate = trial.got["mask"].astype(float), trial.given["rate"]
         if not np.isin(mask, (0, 1)).all():
             if diagnosis.close(mask, np.where(mask != 0, 1 / (1 - rate), 0), 1e-6).all():
-                return Finding("constant_factor", "the mask holds 0 and 1 / (1 - rate); it should hold 0 and 1, or be bool")
-            return Finding("unknown", f"the mask should hold 0 and 1 only, or be bool; it holds {mask.min():g} to "
-                           f"{mask.max():g}")
+                return Finding(
+                    "constant_factor",
+                    "the mask holds 0 and 1 / (1 - rate); it should hold 0 and 1, or be bool",
+                )
+            return Finding(
+                "unknown",
+                f"the mask should hold 0 and 1 only, or be bool; it holds {mask.min():g} to "
+                f"{mask.max():g}",
+            )
     return None
 
 
@@ -370,23 +474,42 @@ def _rate(trials: list[Trial]) -> Finding | None:
             continue
         inverted = abs(kept.mean() - rate) <= slack
         if abs(nonzero.mean() - (1 - rate)) <= slack and np.array_equal(nonzero, ~kept):
-            worst = Finding("mask_inverted", "the mask is 1 where a value is dropped; it should be 1 where it is kept")
+            worst = Finding(
+                "mask_inverted",
+                "the mask is 1 where a value is dropped; it should be 1 where it is kept",
+            )
         elif inverted:
-            worst = Finding("rate_inverted", f"values are kept with probability rate, not 1 - rate: at rate {rate:g} "
-                            f"{kept.mean():.0%} are kept")
+            worst = Finding(
+                "rate_inverted",
+                f"values are kept with probability rate, not 1 - rate: at rate {rate:g} "
+                f"{kept.mean():.0%} are kept",
+            )
         else:
-            return Finding("wrong_rate", f"at rate {rate:g} {kept.mean():.0%} of the values are kept, not {1 - rate:.0%}")
+            return Finding(
+                "wrong_rate",
+                f"at rate {rate:g} {kept.mean():.0%} of the values are kept, not {1 - rate:.0%}",
+            )
     return worst
 
 
 def _scaling(answered: list[Trial]) -> Finding | None:
-    trials = [trial._replace(right={"y": np.where(trial.got["mask"], trial.given["x"], 0) / (1 - trial.given["rate"])},
-                             got={"y": trial.got["y"]}) for trial in answered]
+    trials = [
+        trial._replace(
+            right={
+                "y": np.where(trial.got["mask"], trial.given["x"], 0) / (1 - trial.given["rate"])
+            },
+            got={"y": trial.got["y"]},
+        )
+        for trial in answered
+    ]
 
     def mistakes(trial: Trial) -> Iterator[Fault]:
         # y is to x what dx is to dy
-        for fault in faults("dropout_backward", {
-                "dy": trial.given["x"], "mask": mask_of[id(trial.given)], "rate": trial.given["rate"]}, {}):
+        for fault in faults(
+            "dropout_backward",
+            {"dy": trial.given["x"], "mask": mask_of[id(trial.given)], "rate": trial.given["rate"]},
+            {},
+        ):
             if fault.cause != "dy_ignored":
                 yield Fault(fault.cause, fault.sentence, {"y": fault.answer("dx")})
 
@@ -401,7 +524,10 @@ def _shared_mask(trials: list[Trial]) -> Finding | None:
             continue
         for axis, name in zip(range(mask.ndim), ("images", "rows", "columns", "channels")):
             if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all():
-                return Finding("mask_shared", f"all {name} have the same mask; every value should be drawn on its own")
+                return Finding(
+                    "mask_shared",
+                    f"all {name} have the same mask; every value should be drawn on its own",
+                )
     return None
 
 

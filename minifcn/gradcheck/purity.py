@@ -2,9 +2,10 @@
 
 Two calls with the same arguments must give the same bits. Where they do not, the sources of random
 numbers are reset before each call: equal then means random numbers. If not, everything the function
-could have kept since (globals, default arguments, closures, attributes) is put back: equal then means
-state. What differs even so is threads that race, or memory that was never written.
+could have kept since (globals, default arguments, closures, attributes) is put back: equal then
+means state. What differs even so is threads that race, or memory that was never written.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -13,12 +14,12 @@ import functools
 import random
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_ROUNDING = 1e-13      # a sum in another order; no fault
+_ROUNDING = 1e-13  # a sum in another order; no fault
 
 
 class Finding(NamedTuple):
@@ -29,8 +30,8 @@ class Finding(NamedTuple):
 class Kept:
     """A copy of what a function may have kept from call to call, to be put back.
 
-    Looks at the globals that the function and its helpers name, at their default arguments, closures and
-    attributes, and at the object that a method belongs to.
+    Looks at the globals that the function and its helpers name, at their default arguments,
+    closures and attributes, and at the object that a method belongs to.
     """
 
     def __init__(self, function: Callable, only_random: bool = False):
@@ -44,7 +45,7 @@ class Kept:
             put_back()
 
     def _visit(self, function: Any) -> None:
-        function = getattr(function, "py_func", function)       # a Numba dispatcher
+        function = getattr(function, "py_func", function)  # a Numba dispatcher
         if isinstance(function, functools.partial):
             for each in (function.func, *function.args, *function.keywords.values()):
                 self._visit(each)
@@ -52,12 +53,18 @@ class Kept:
             return
         self._seen.add(id(function))
         if isinstance(function, types.MethodType):
-            self._keep_dictionary(vars(function.__self__) if hasattr(function.__self__, "__dict__") else {})
+            self._keep_dictionary(
+                vars(function.__self__) if hasattr(function.__self__, "__dict__") else {}
+            )
             function = function.__func__
         elif not isinstance(function, types.FunctionType):
-            if callable(function) and hasattr(function, "__dict__") and not isinstance(function, type):
+            if (
+                callable(function)
+                and hasattr(function, "__dict__")
+                and not isinstance(function, type)
+            ):
                 self._keep_dictionary(vars(function))
-                self._visit(getattr(type(function), "__call__", None))
+                self._visit(vars(type(function)).get("__call__"))
             return
         self._keep_dictionary(vars(function))
         self._keep_defaults(function)
@@ -65,10 +72,12 @@ class Kept:
         for name in names & function.__globals__.keys():
             self._keep_item(function.__globals__, name, names)
         for cell in function.__closure__ or ():
-            with contextlib.suppress(ValueError):       # an empty cell
+            with contextlib.suppress(ValueError):  # an empty cell
                 value = cell.cell_contents
                 if self._is_state(value):
                     self._keep(value, lambda v, cell=cell: setattr(cell, "cell_contents", v))
+                elif isinstance(value, types.ModuleType):
+                    self._look_into(value, set(vars(value)))
                 else:
                     self._look_into(value, names)
 
@@ -98,14 +107,29 @@ class Kept:
             self._keep(function.__kwdefaults__, lambda v: setattr(function, "__kwdefaults__", v))
 
     def _is_state(self, value: Any) -> bool:
-        generators = (np.random.Generator, np.random.RandomState, random.Random, types.GeneratorType)
+        generators = (np.random.Generator, np.random.RandomState, random.Random)
         if self._only_random:
-            return isinstance(value, generators[:3])
-        plain = (np.ndarray, list, dict, set, bytearray, int, float, complex, str, tuple, type(None), np.generic)
-        return isinstance(value, plain + generators[:3]) or isinstance(value, types.SimpleNamespace)
+            return isinstance(value, generators)
+        plain = (
+            np.ndarray,
+            list,
+            dict,
+            set,
+            bytearray,
+            int,
+            float,
+            complex,
+            str,
+            tuple,
+            type(None),
+            np.generic,
+        )
+        return isinstance(value, (*plain, *generators, types.SimpleNamespace))
 
     def _keep(self, value: Any, put: Callable[[Any], None]) -> None:
-        with contextlib.suppress(Exception):    # what cannot be copied (a lock in a list) is left alone
+        with contextlib.suppress(
+            Exception
+        ):  # what cannot be copied (a lock in a list) is left alone
             saved = copy.deepcopy(value)
             self._restore.append(lambda: put(copy.deepcopy(saved)))
 
@@ -121,8 +145,9 @@ def _names(code: types.CodeType) -> Iterator[str]:
 @contextlib.contextmanager
 def fixed_randomness() -> Iterator[None]:
     """NumPy's and Python's global random numbers start anew, and so does every new Generator."""
-    original, python, legacy = np.random.default_rng, random.getstate(), np.random.get_state()
-    np.random.seed(0)       # noqa: NPY002: the global numbers of the function under test
+    original, python = np.random.default_rng, random.getstate()
+    legacy = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     np.random.default_rng = lambda seed=None: original(0 if seed is None else seed)
     try:
@@ -130,7 +155,7 @@ def fixed_randomness() -> Iterator[None]:
     finally:
         np.random.default_rng = original
         random.setstate(python)
-        np.random.set_state(legacy)
+        np.random.set_state(legacy)  # noqa: NPY002
 
 
 def same(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> bool:
@@ -147,31 +172,58 @@ def same(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> bool:
     return len(first) == len(second)
 
 
-def explain_difference(call: Callable[[], tuple[np.ndarray, ...]], function: Callable, name: str) -> Finding:
+def spoil_free_memory(arrays: Iterable[np.ndarray]) -> None:
+    """Fill freed memory, so that ``np.empty`` does not find an earlier right answer in it."""
+    # NumPy keeps a few small blocks of each size for the next array; more than those are taken and
+    # filled
+    blocks = [np.full(max(array.nbytes, 1), 0x7F, np.uint8) for array in arrays for _ in range(16)]
+    del blocks
+
+
+def explain_difference(
+    call: Callable[[], tuple[np.ndarray, ...]], function: Callable, name: str
+) -> Finding:
     """Why do two calls with the same arguments differ?"""
     generators, everything = Kept(function, only_random=True), Kept(function)
 
-    def constant(prepare: Callable[[], None]) -> bool:
+    def constant(prepare: Callable[[], None], randomness=fixed_randomness) -> bool:
         results = []
         for _ in range(4):
             prepare()
-            with fixed_randomness():
+            with randomness():
                 results.append(call())
         return all(same(results[0], each) for each in results[1:])
 
+    if constant(lambda: None, contextlib.nullcontext):
+        return Finding(
+            "stateful",
+            f"{name} gives another result after other calls than before, with the same "
+            "arguments: it keeps state between calls",
+        )
     if constant(generators.restore):
-        return Finding("nondeterministic", f"{name} gives another result at every call with the same "
-                       "arguments, and the same again after reseeding NumPy: it draws random numbers")
+        return Finding(
+            "nondeterministic",
+            f"{name} gives another result at every call with the same "
+            "arguments, and the same again after reseeding NumPy: it draws random numbers",
+        )
     if constant(everything.restore):
-        return Finding("stateful", f"{name} gives another result at a second call with the same arguments, and "
-                       "the first one again after its globals and defaults were put back: it keeps state "
-                       "between calls")
-    return Finding("nondeterministic", f"{name} gives another result at every call with the same arguments, "
-                   "reseeded or not: threads that race, or memory that is never written")
+        return Finding(
+            "stateful",
+            f"{name} gives another result at a second call with the same arguments, and "
+            "the first one again after its globals and defaults were put back: it keeps state "
+            "between calls",
+        )
+    return Finding(
+        "nondeterministic",
+        f"{name} gives another result at every call with the same arguments, "
+        "reseeded or not: threads that race, or memory that is never written",
+    )
 
 
-def repeats_differ(call: Callable[[], tuple[np.ndarray, ...]], repeats: int = 200, seconds: float = 0.3) -> bool:
-    """Does any of many calls differ from the first? Races show on tiny arrays, and not every time."""
+def repeats_differ(
+    call: Callable[[], tuple[np.ndarray, ...]], repeats: int = 200, seconds: float = 0.3
+) -> bool:
+    """Does any of many calls differ from the first? Races show on tiny arrays, now and then."""
     first, start = call(), time.perf_counter()
     for _ in range(repeats):
         if not same(first, call()):

@@ -1,10 +1,11 @@
-"""Recognise an operation of DESIGN in a function that has never heard of minifcn, by what it computes.
+"""Recognise an operation in a function that has never heard of minifcn, by what it computes.
 
-If ``forward`` gives the numbers of, say, a convolution with stride 2 and padding 1, its right gradient is known
-exactly, at kinks too, and the mistakes of ``faults.py`` can be tried. Better still, the functions can then be
-tried on the table of cases, where mistakes that look alike on the given inputs differ. Channels may come
-last or, as in other frameworks, second.
+If ``forward`` gives the numbers of, say, a convolution with stride 2 and padding 1, its right
+gradient is known exactly, at kinks too, and the mistakes of ``faults.py`` can be tried. Better
+still, the functions can then be tried on the table of cases, where mistakes that look alike on the
+given inputs differ. Channels may come last or, as in other frameworks, second.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minifcn.gradcheck import diagnosis, faults
+from minifcn.gradcheck import faults
 from minifcn.gradcheck.cases import OPERATIONS, Operation, call
 from minifcn.gradcheck.diagnosis import Trial
 from minifcn.gradcheck.faults import Fault
@@ -27,25 +28,47 @@ class Recognised(NamedTuple):
 
     operation: Operation
     options: dict[str, Any]
-    positions: dict[str, int]           # argument -> position among the inputs
-    layouts: dict[str, Axes]            # argument -> axes that bring it to our layout
-    constants: dict[str, np.ndarray]    # arguments that are not among the inputs
-    can_repeat: bool = True             # on other shapes
+    positions: dict[str, int]  # argument -> position among the inputs
+    layouts: dict[str, Axes]  # argument -> axes that bring it to our layout
+    constants: dict[str, np.ndarray]  # arguments that are not among the inputs
+    can_repeat: bool = True  # on other shapes
 
     @property
     def words(self) -> str:
-        options = ", ".join(f"{name} {value}" for name, value in self.options.items()
-                            if isinstance(value, (int, str)))
+        options = ", ".join(
+            f"{name} {value}"
+            for name, value in self.options.items()
+            if isinstance(value, (int, str))
+        )
         return f"recognised as {self.operation.name}" + (f" with {options}" if options else "")
 
     def given(self, inputs: list[Any]) -> dict[str, Any]:
         """Arguments of our forward function, from the inputs of theirs."""
-        values = {name: _to_ours(inputs[position], self.layouts.get(name))
-                  for name, position in self.positions.items()} | self.constants
+        values = {
+            name: _to_ours(inputs[position], self.layouts.get(name))
+            for name, position in self.positions.items()
+        } | self.constants
         order = {"relu": ("x",), "softmax_cross_entropy": ("scores", "labels")}.get(
-            self.operation.name, ("x", "weight", "bias"))
-        return {name: values[name] for name in order if name in values or name == "bias"
-                and values.setdefault("bias", None) is None and "weight" in values} | self.options
+            self.operation.name, ("x", "weight", "bias")
+        )
+        return {
+            name: values[name]
+            for name in order
+            if name in values
+            or (name == "bias"
+            and values.setdefault("bias", None) is None
+            and "weight" in values)
+        } | self.options
+
+    def fits(self, inputs: list[Any], y: np.ndarray) -> bool:
+        """Does the operation give y on these inputs?"""
+        given = _zero_bias(self.given(inputs), self.operation)
+        try:
+            answer = call(getattr(reference, self.operation.forward), given)
+        except (ValueError, IndexError, ZeroDivisionError):  # impossible sizes
+            return False
+        right = answer[0] if isinstance(answer, tuple) else answer
+        return _same_but_bias(_to_ours(y, self.layouts.get("y")), right, given.get("bias"))
 
     def trial(self, case: str, inputs: list[Any], dy: np.ndarray, gradients: list[Any]) -> Trial:
         given = self.given(inputs)
@@ -57,39 +80,48 @@ class Recognised(NamedTuple):
             ours = np.ascontiguousarray(_to_ours(dy, self.layouts.get("y")))
             arguments = self.operation.backward_arguments(given, answer, ours)
             right = call(getattr(reference, self.operation.backward), arguments)
-            right = dict(zip(self.operation.gradients, right if isinstance(right, tuple) else (right,)))
+            right = dict(
+                zip(self.operation.gradients, right if isinstance(right, tuple) else (right,))
+            )
             function = self.operation.backward
         got = {}
         for name, position in self.positions.items():
             gradient = gradients[position]
             if gradient is not None and f"d{name}" in right:
                 axes = self.layouts.get(name)
-                got[f"d{name}"] = (_to_ours(gradient, axes) if axes is None or gradient.ndim == len(axes)
-                                   else np.asarray(gradient))
+                got[f"d{name}"] = (
+                    _to_ours(gradient, axes)
+                    if axes is None or gradient.ndim == len(axes)
+                    else np.asarray(gradient)
+                )
         if self.operation.backward is None:
             got = {name: array / dy for name, array in got.items()}
             right = {name: array / dy for name, array in right.items()}
         return Trial(function, case, arguments, given, {name: right[name] for name in got}, got)
 
     def trials(self, forward, backward, inputs, dy, gradients) -> list[Trial]:
-        """The given inputs, and, where their functions take them, the shapes of the table of cases."""
+        """The given inputs, and the shapes of the table of cases if their functions take them."""
         trials = [self.trial("the given inputs", inputs, dy, gradients)]
         for case in self.operation.cases if self.can_repeat else ():
             drawn = case.draw(np.random.default_rng(7))
             other = list(inputs)
             for name, position in self.positions.items():
                 if drawn.get(name) is not None:
-                    other[position] = np.ascontiguousarray(_to_theirs(drawn[name], self.layouts.get(name)))
+                    other[position] = np.ascontiguousarray(
+                        _to_theirs(drawn[name], self.layouts.get(name))
+                    )
             try:
                 trial = self._other_trial(case.name, forward, backward, other)
-            except Exception:       # their functions may be made for one shape only
+            except Exception:  # their functions may be made for one shape only
                 continue
             if trial is not None and trial.got.keys() == trials[0].got.keys():
                 trials.append(trial)
         return trials
 
     def _other_trial(self, case, forward, backward, inputs) -> Trial | None:
-        y = np.asarray(forward(*[each.copy() if isinstance(each, np.ndarray) else each for each in inputs]))
+        y = np.asarray(
+            forward(*[each.copy() if isinstance(each, np.ndarray) else each for each in inputs])
+        )
         given = _zero_bias(self.given(inputs), self.operation)
         answer = call(getattr(reference, self.operation.forward), given)
         right = answer[0] if isinstance(answer, tuple) else answer
@@ -97,10 +129,16 @@ class Recognised(NamedTuple):
         if np.shape(ours) != np.shape(right) or not _same_but_bias(ours, right, given.get("bias")):
             return None
         dy = np.asarray(np.random.default_rng(3).standard_normal(y.shape))
-        gradients = backward(dy.copy(), *[each.copy() if isinstance(each, np.ndarray) else each for each in inputs])
+        gradients = backward(
+            dy.copy(), *[each.copy() if isinstance(each, np.ndarray) else each for each in inputs]
+        )
         if not isinstance(gradients, (tuple, list)):
-            gradients = [gradients if k in self.positions.values() else None for k in range(len(inputs))]
-        return self.trial(case, inputs, dy, [None if each is None else np.array(each) for each in gradients])
+            gradients = [
+                gradients if k in self.positions.values() else None for k in range(len(inputs))
+            ]
+        return self.trial(
+            case, inputs, dy, [None if each is None else np.array(each) for each in gradients]
+        )
 
 
 def _to_ours(array, axes: Axes):
@@ -125,27 +163,37 @@ def _same_but_bias(y: np.ndarray, right: np.ndarray, bias: np.ndarray | None) ->
     residue = y - right
     if bias is None or not np.any(bias):
         axes = tuple(range(residue.ndim - 1))
-        residue = residue - residue.mean(axis=axes) if residue.ndim and bias is not None else residue
+        residue = (
+            residue - residue.mean(axis=axes) if residue.ndim and bias is not None else residue
+        )
     return bool(np.abs(residue).max(initial=0) <= 1e-8 * max(np.abs(right).max(initial=0), 1e-300))
 
 
-def recognise(forward: Callable, inputs: list[Any], y: np.ndarray,
-              numerical: Callable[[int, np.ndarray], np.ndarray]) -> Recognised | None:
+def recognise(
+    forward: Callable,
+    inputs: list[Any],
+    y: np.ndarray,
+    numerical: Callable[[int, np.ndarray], np.ndarray],
+) -> Recognised | None:
     """The operation that gives these numbers on these inputs, or None."""
-    floats = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray) and value.dtype == np.float64]
-    candidates = itertools.chain(_element_wise(inputs, floats, y), _pools(inputs, floats, y),
-                                 _convolutions(inputs, floats, y), _linear(inputs, floats, y),
-                                 _loss(inputs, floats, y, numerical))
+    floats = [
+        k
+        for k, value in enumerate(inputs)
+        if isinstance(value, np.ndarray) and value.dtype == np.float64
+    ]
+    candidates = itertools.chain(
+        _element_wise(inputs, floats, y),
+        _pools(inputs, floats, y),
+        _convolutions(inputs, floats, y),
+        _linear(inputs, floats, y),
+        _loss(inputs, floats, y, numerical),
+    )
+    rng = np.random.default_rng(11)
+    others = [rng.standard_normal(value.shape) if k in floats else value for k, value in enumerate(inputs)]
     for candidate in candidates:
-        given = _zero_bias(candidate.given(inputs), candidate.operation)
-        try:
-            answer = call(getattr(reference, candidate.operation.forward), given)
-        except (ValueError, IndexError, ZeroDivisionError):     # impossible sizes
-            continue
-        right = answer[0] if isinstance(answer, tuple) else answer
-        ours = _to_ours(y, candidate.layouts.get("y"))
-        if np.shape(right) == np.shape(ours) and _same_but_bias(ours, right, given.get("bias")):
-            return candidate
+        if candidate.fits(inputs, y):
+            # non-negative inputs make ReLU look like abs: it must fit other numbers, too
+            return candidate if candidate.fits(others, np.asarray(forward(*others))) else None
     return None
 
 
@@ -170,14 +218,22 @@ def _pools(inputs, floats, y) -> Iterator[Recognised]:
             continue
         place = {"x": floats[0]}, {"x": axes, "y": axes}, {}
         if out.shape[1] <= x.shape[1] and out.shape[2] <= x.shape[2]:
-            for size, stride, ceil_mode in itertools.product(range(1, 6), range(1, 6), (True, False)):
-                yield Recognised(_operation("max_pool2d"),
-                                 {"size": size, "stride": stride, "ceil_mode": ceil_mode}, *place)
+            for size, stride, ceil_mode in itertools.product(
+                range(1, 6), range(1, 6), (True, False)
+            ):
+                yield Recognised(
+                    _operation("max_pool2d"),
+                    {"size": size, "stride": stride, "ceil_mode": ceil_mode},
+                    *place,
+                )
         for factor, size in itertools.product(range(1, 9), range(1, 17)):
             double = (x.shape[1] - 1) * factor + size - out.shape[1]
             if double >= 0 and double % 2 == 0:
-                yield Recognised(_operation("bilinear_upsample"),
-                                 {"factor": factor, "size": size, "padding": double // 2}, *place)
+                yield Recognised(
+                    _operation("bilinear_upsample"),
+                    {"factor": factor, "size": size, "padding": double // 2},
+                    *place,
+                )
 
 
 def _convolutions(inputs, floats, y) -> Iterator[Recognised]:
@@ -188,27 +244,44 @@ def _convolutions(inputs, floats, y) -> Iterator[Recognised]:
         return
     for x, weight in (four, four[::-1]):
         positions = {"x": x, "weight": weight, **({"bias": vectors[0]} if vectors else {})}
-        for name, layouts in (("conv2d", (None, None)), ("conv2d", ((0, 2, 3, 1), (2, 3, 1, 0))),
-                              ("conv_transpose2d", (None, None)),
-                              ("conv_transpose2d", ((0, 2, 3, 1), (2, 3, 0, 1)))):
+        for name, layouts in (
+            ("conv2d", (None, None)),
+            ("conv2d", ((0, 2, 3, 1), (2, 3, 1, 0))),
+            ("conv_transpose2d", (None, None)),
+            ("conv_transpose2d", ((0, 2, 3, 1), (2, 3, 0, 1))),
+        ):
             image, kernel = _to_ours(inputs[x], layouts[0]), _to_ours(inputs[weight], layouts[1])
             out = _to_ours(y, layouts[0])
-            if image.shape[3] != kernel.shape[2] or out.shape[3] != kernel.shape[3] or out.shape[0] != image.shape[0]:
+            if (
+                image.shape[3] != kernel.shape[2]
+                or out.shape[3] != kernel.shape[3]
+                or out.shape[0] != image.shape[0]
+            ):
                 continue
             for stride, padding in _strides(name, image.shape, kernel.shape, out.shape):
-                yield Recognised(_operation(name), {"stride": stride, "padding": padding}, positions,
-                                 {"x": layouts[0], "weight": layouts[1], "y": layouts[0]}, {})
+                yield Recognised(
+                    _operation(name),
+                    {"stride": stride, "padding": padding},
+                    positions,
+                    {"x": layouts[0], "weight": layouts[1], "y": layouts[0]},
+                    {},
+                )
 
 
 def _strides(name, image, kernel, out) -> Iterator[tuple[Any, Any]]:
     """Strides and paddings up to 8 and 7 that give the output's size, numbers before pairs."""
+
     def along(axis):
         for stride, padding in itertools.product(range(1, 9), range(8)):
             extent, k = image[axis], kernel[axis - 1]
-            size = ((extent + 2 * padding - k) // stride + 1 if name == "conv2d" else
-                    (extent - 1) * stride + k - 2 * padding)
+            size = (
+                (extent + 2 * padding - k) // stride + 1
+                if name == "conv2d"
+                else (extent - 1) * stride + k - 2 * padding
+            )
             if size == out[axis] and (name != "conv2d" or extent + 2 * padding >= k):
                 yield stride, padding
+
     rows, columns = list(along(1)), list(along(2))
     yield from (each for each in rows if each in columns)
     for a, b in itertools.product(rows[:8], columns[:8]):
@@ -224,18 +297,27 @@ def _linear(inputs, floats, y) -> Iterator[Recognised]:
     for x, weight in (two, two[::-1]):
         for axes in (None, (1, 0)):
             if inputs[x].shape[1] == _to_ours(inputs[weight], axes).shape[0]:
-                yield Recognised(_operation("linear"), {}, {"x": x, "weight": weight,
-                                                            **({"bias": vectors[0]} if vectors else {})},
-                                 {"weight": axes}, {})
+                yield Recognised(
+                    _operation("linear"),
+                    {},
+                    {"x": x, "weight": weight, **({"bias": vectors[0]} if vectors else {})},
+                    {"weight": axes},
+                    {},
+                )
 
 
 def _loss(inputs, floats, y, numerical) -> Iterator[Recognised]:
-    """Scores of four axes, labels among the inputs or, if they are not, read off the numerical gradient."""
+    """Scores of four axes; labels among the inputs, or read off the numerical gradient."""
     if y.ndim or len(floats) != 1 or inputs[floats[0]].ndim != 4:
         return
     scores = inputs[floats[0]]
-    given = [k for k, value in enumerate(inputs) if isinstance(value, np.ndarray) and value.dtype.kind in "iu"
-             and value.shape == scores.shape[:3]]
+    given = [
+        k
+        for k, value in enumerate(inputs)
+        if isinstance(value, np.ndarray)
+        and value.dtype.kind in "iu"
+        and value.shape == scores.shape[:3]
+    ]
     positions, constants = {"scores": floats[0]}, {}
     if given:
         positions["labels"] = given[0]
@@ -249,16 +331,23 @@ def _loss(inputs, floats, y, numerical) -> Iterator[Recognised]:
         return
     outside = labels[(labels < 0) | (labels >= scores.shape[3])]
     for reduction in ("mean", "sum", "sum_per_image"):
-        yield Recognised(_operation("softmax_cross_entropy"),
-                         {"ignore": int(outside[0]) if outside.size else 255, "reduction": reduction},
-                         positions, {}, constants, can_repeat=False)
+        yield Recognised(
+            _operation("softmax_cross_entropy"),
+            {"ignore": int(outside[0]) if outside.size else 255, "reduction": reduction},
+            positions,
+            {},
+            constants,
+            can_repeat=False,
+        )
 
 
 def unknown_mistakes(trial: Trial) -> Iterator[Fault]:
     """Mistakes that can be told from the right arrays alone."""
     for name, right in trial.right.items():
         for cause, words, without in faults._left_out(name, right):
-            yield Fault(cause, f"{{array}} is right but for {words}, which is left out", {name: without})
+            yield Fault(
+                cause, f"{{array}} is right but for {words}, which is left out", {name: without}
+            )
         if right.ndim == 4 and name in ("dw", "dweight", "dweights", "dkernel", "dW", "dfilters"):
             for cause, sentence, reorder in faults._wrong_weights("channel_axes_swapped"):
                 yield Fault(cause, sentence, {name: reorder(right)})
@@ -266,11 +355,13 @@ def unknown_mistakes(trial: Trial) -> Iterator[Fault]:
         if dy.shape == right.shape:
             for of, array in (("its input", x), ("dy", dy)):
                 for comparison, test in faults._COMPARISONS.items():
-                    yield Fault("relu_mask", f"{{array}} is dy where {of} {comparison}, else 0",
-                                {name: np.where(test(array), dy, 0)})
+                    yield Fault(
+                        "relu_mask",
+                        f"{{array}} is dy where {of} {comparison}, else 0",
+                        {name: np.where(test(array), dy, 0)},
+                    )
         if right.ndim == 1 and dy.ndim > 1 and dy.shape[-1] == right.size:
-            yield from (Fault(fault.cause, fault.sentence, {name: fault.answers["dbias"]})
-                        for fault in faults._bias_gradients(dy))
-
-
-__all__ = ["Recognised", "diagnosis", "recognise", "unknown_mistakes"]
+            yield from (
+                Fault(fault.cause, fault.sentence, {name: fault.answers["dbias"]})
+                for fault in faults._bias_gradients(dy)
+            )

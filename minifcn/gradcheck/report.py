@@ -1,4 +1,5 @@
 """What a check found: verdict, cause, one sentence, the worst element, a table and a heat map."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -7,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 _AXES = {
-    "image": ("n", "i", "j", "c"), "weight": ("ki", "kj", "c", "f"), "scores": ("n", "i", "j", "class"),
+    "image": ("n", "i", "j", "c"),
+    "weight": ("ki", "kj", "c", "f"),
+    "scores": ("n", "i", "j", "class"),
     "labels": ("n", "i", "j"),
 }
 _IMAGES = ("x", "y", "dy", "dx", "mask", "argmax")
@@ -35,21 +38,23 @@ class Worst(NamedTuple):
     right: float
 
     def __str__(self) -> str:
-        where = ", ".join(f"{name}={i}" for name, i in zip(axis_names(self.array, len(self.index)), self.index))
+        where = ", ".join(
+            f"{name}={i}" for name, i in zip(axis_names(self.array, len(self.index)), self.index)
+        )
         element = f"{self.array}[{where}]" if where else self.array
         return f"{element} is {self.got:.6g}, right is {self.right:.6g}"
 
 
 @dataclass
 class Comparison:
-    """One array of results beside what it should be. Elements that were not tested are NaN in ``right``."""
+    """One array of results beside what it should be, which is NaN where it was not tested."""
 
     array: str
     got: np.ndarray
     right: np.ndarray
-    wrong: np.ndarray           # bool, which elements fail
-    crossings: int = 0          # elements on a kink, not counted
-    where: str = ""             # the case
+    wrong: np.ndarray  # bool, which elements fail
+    crossings: int = 0  # elements on a kink, not counted
+    where: str = ""  # the case
 
     @property
     def tested(self) -> int:
@@ -73,8 +78,10 @@ class Comparison:
     def line(self) -> str:
         finite = self.error[np.isfinite(self.error)]
         largest = f"{finite.max():.1e}" if finite.size else "-"
-        return (f"{self.array:<10} {self.tested:>8} {int(self.wrong.sum()):>8} {self.crossings:>8} "
-                f"{largest:>12}   {self.where}")
+        return (
+            f"{self.array:<10} {self.tested:>8} {int(self.wrong.sum()):>8} {self.crossings:>8} "
+            f"{largest:>12}   {self.where}"
+        )
 
 
 @dataclass
@@ -116,7 +123,9 @@ class Report:
 
     @property
     def table(self) -> str:
-        head = f"{'array':<10} {'tested':>8} {'wrong':>8} {'on kinks':>8} {'worst error':>12}   case"
+        head = (
+            f"{'array':<10} {'tested':>8} {'wrong':>8} {'on kinks':>8} {'worst error':>12}   case"
+        )
         return "\n".join([head, *(each.line() for each in self.comparisons)])
 
     def __str__(self) -> str:
@@ -141,8 +150,11 @@ class Report:
 
         shown = [c for c in self.comparisons if c.wrong.any()] or self.comparisons[:1]
         figure = Figure(figsize=(8, 1 + 2.6 * max(len(shown), 1)), layout="constrained")
-        figure.suptitle(f"{self.name}: {self.diagnosis}" if not self.ok else f"{self.name}: ok",
-                        wrap=True, fontsize=11)
+        figure.suptitle(
+            f"{self.name}: {self.diagnosis}" if not self.ok else f"{self.name}: ok",
+            wrap=True,
+            fontsize=11,
+        )
         if shown:
             grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(2, 3))
             for (heat, bars), comparison in zip(grid, shown):
@@ -154,7 +166,7 @@ class Report:
 def _heat_map(figure, axes, comparison: Comparison) -> None:
     error = np.nan_to_num(comparison.error, posinf=np.nanmax(np.abs(comparison.right), initial=1))
     names = axis_names(comparison.array, error.ndim)
-    if error.ndim >= 3:                 # the two spatial axes; the worst over all others
+    if error.ndim >= 3:  # the two spatial axes; the worst over all others
         rows, columns = (0, 1) if names[0] == "ki" else (error.ndim - 3, error.ndim - 2)
         others = tuple(axis for axis in range(error.ndim) if axis not in (rows, columns))
         error = error.max(axis=others)
@@ -176,7 +188,9 @@ def _share_along_axes(axes, comparison: Comparison) -> None:
         share = wrong.mean(axis=tuple(a for a in range(wrong.ndim) if a != axis))
         axes.bar(position + np.arange(len(share)), share, label=f"{name} = 0..{len(share) - 1}")
         position += len(share) + 1
-    axes.set(ylim=(0, 1.05), xticks=[], title=f"share of wrong elements of {comparison.array}, by index")
+    axes.set(
+        ylim=(0, 1.05), xticks=[], title=f"share of wrong elements of {comparison.array}, by index"
+    )
     if wrong.ndim:
         axes.legend(fontsize=8)
 

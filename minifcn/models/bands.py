@@ -1,11 +1,11 @@
 """Pictures too large for one forward pass: tiles that overlap enough to change nothing.
 
-A score depends on the pixels within its receptive field of 404 pixels, and a pixel of the output on the
-cells up to 44 pixels away that are interpolated to it: nothing further than 202 + 44 pixels matters. So a tile
-that is computed with a halo of at least this width gives, in its core, what the whole picture would
-have given. It begins at multiples of 384 pixels: of 32, the stride of the network, so that poolings meet
-the same cells, and of 12 such cells, so that the tiles of Winograd's algorithm (6, 4 or 2 cells)
-do too and even the rounding is the same.
+A score depends on the pixels within its receptive field of 404 pixels, and a pixel of the output on
+the cells up to 44 pixels away that are interpolated to it: nothing further than 202 + 44 pixels
+matters. So a tile that is computed with a halo of at least this width gives, in its core, what the
+whole picture would have given. It begins at multiples of 384 pixels: of 32, the stride of the
+network, so that poolings meet the same cells, and of 12 such cells, so that the tiles of Winograd's
+algorithm (6, 4 or 2 cells) do too and even the rounding is the same.
 """
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def predict_scores(model, image: np.ndarray, largest: int = LARGEST
 
 
 def tiles(model, height: int, width: int, largest: int) -> list[tuple[slice, slice]]:
-    """Cores of the tiles, none larger than needed for its activations to fit; at least GRID wide."""
+    """Cores of the tiles: as large as the memory of their activations allows, but at least GRID."""
     core = [height, width]
 
     def too_large() -> bool:
         halo = HALO_BEFORE + HALO_AFTER
-        return forward_bytes(model, *(min(c + halo, e) for c, e in zip(core, (height, width)))) > largest
+        tile = (min(extent + halo, whole) for extent, whole in zip(core, (height, width)))
+        return forward_bytes(model, *tile) > largest
 
     while too_large() and max(core) > GRID:
         axis = 0 if core[0] >= core[1] else 1

@@ -1,4 +1,4 @@
-"""Fully convolutional networks for semantic segmentation: FCN-32s, 16s and 8s (Long, Shelhamer, Darrell).
+"""Fully convolutional networks: FCN-32s, 16s and 8s (Long, Shelhamer, Darrell).
 
           pool3 ------------------ score_pool3 ----.
             |                                      |
@@ -43,8 +43,8 @@ class FCN(Network):
         FCN-8s, 16s or 32s.
     classes : int
     geometry : {"exact", "caffe"}
-        "exact" pads as little as alignment needs; "caffe" pads 100 pixels and crops, as the released
-        weights need.
+        "exact" pads as little as alignment needs; "caffe" pads 100 pixels and crops, as the
+        released weights need.
     width : float
         Scales the channels of VGG16 (rounded, at least 1), for runs of seconds instead of hours.
     fc_channels : int
@@ -52,11 +52,13 @@ class FCN(Network):
     upsampling : {"frozen", "learned"}
         Bilinear interpolation, or a transposed convolution that starts as one.
     at_once : bool
-        Scale pool4 by 0.01 and pool3 by 0.0001 before their score layers, to train all strides together.
+        Scale pool4 by 0.01 and pool3 by 0.0001 before their score layers, to train all strides
+        together.
     dropout : float
         Rate after fc6 and fc7, in training.
     seed : int or None
-        Of the He normal weights and the dropout masks. None leaves all weights zero, for a file to fill.
+        Of the He normal weights and the dropout masks. None leaves all weights zero, for a file to
+        fill.
     dtype : {"float32", "float64"}
 
     References
@@ -65,9 +67,10 @@ class FCN(Network):
     section 4; Shelhamer, Long, Darrell, PAMI 2017 (at once).
     """
 
-    def __init__(self, stride: int = 8, classes: int = 21, geometry: str = "exact", width: float = 1.0,
-                 fc_channels: int = 4096, upsampling: str = "frozen", at_once: bool = False,
-                 dropout: float = 0.5, seed: int | None = 0, dtype="float32"):
+    def __init__(self, stride: int = 8, classes: int = 21, geometry: str = "exact",
+                 width: float = 1.0, fc_channels: int = 4096, upsampling: str = "frozen",
+                 at_once: bool = False, dropout: float = 0.5, seed: int | None = 0,
+                 dtype="float32"):
         config = {"stride": stride, "classes": classes, "geometry": geometry, "width": width,
                   "fc_channels": fc_channels, "upsampling": upsampling, "at_once": at_once,
                   "dropout": dropout, "seed": seed, "dtype": str(np.dtype(dtype))}
@@ -93,8 +96,10 @@ class FCN(Network):
             if pool is None:
                 self.upsample = upsample
             else:
-                score = Conv2d(f"score_{pool}", (1, 1, scaled(POOL_CHANNELS[pool], width), classes), dtype=dtype)
-                self.skips.append(Skip(pool, score, AT_ONCE_SCALES[pool] if at_once else 1.0, upsample))
+                channels = scaled(POOL_CHANNELS[pool], width)
+                score = Conv2d(f"score_{pool}", (1, 1, channels, classes), dtype=dtype)
+                factor = AT_ONCE_SCALES[pool] if at_once else 1.0
+                self.skips.append(Skip(pool, score, factor, upsample))
 
     @property
     def layers(self):
@@ -135,7 +140,7 @@ class FCN(Network):
         return np.ascontiguousarray(crop(y, rows.output, columns.output))
 
     def backward(self, dscores: np.ndarray) -> None:
-        """Fill ``gradients`` from the gradient of the scores of the last ``forward(training=True)``.
+        """Fill ``gradients``, given that of the scores of the last ``forward(training=True)``.
 
         Parameters
         ----------
@@ -145,13 +150,14 @@ class FCN(Network):
             raise ValueError("backward needs forward(x, training=True) first, once for each call")
         n, h, w, _ = self._input_shape
         if dscores.shape != (n, h, w, self.classes) or dscores.dtype != self.dtype:
-            raise ValueError(f"dscores has shape {dscores.shape} and dtype {dscores.dtype}; the scores "
-                             f"had {(n, h, w, self.classes)} and {self.dtype}")
+            raise ValueError(f"dscores has shape {dscores.shape} and dtype {dscores.dtype}; "
+                             f"the scores had {(n, h, w, self.classes)} and {self.dtype}")
         for layer in self.layers:
             layer.gradients = {}        # the old ones make room for the new
         rows, columns = (plan(extent, self.stride, self.geometry) for extent in (h, w))
         at_output = UPSAMPLING[self.stride][-1][0]
-        dy = uncrop(dscores, rows.output, columns.output, rows.after(at_output), columns.after(at_output))
+        dy = uncrop(dscores, rows.output, columns.output,
+                    rows.after(at_output), columns.after(at_output))
         dy = self.upsample.backward(dy)
         dpools = {}
         for skip in reversed(self.skips):
@@ -189,7 +195,7 @@ class FCN(Network):
         return mask
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Softmax of the scores of one uint8 image (h, w, 3): (h, w, classes), in the network's dtype."""
+        """Softmax of the scores of one uint8 image (h, w, 3): (h, w, classes)."""
         self.check_image(image)
         result = np.empty((*image.shape[:2], self.classes), self.dtype)
         for tile, scores in predict_scores(self, image):
@@ -211,7 +217,7 @@ def crop(x: np.ndarray, rows: Crop, columns: Crop) -> np.ndarray:
 
 
 def uncrop(dy: np.ndarray, rows: Crop, columns: Crop, all_rows, all_columns) -> np.ndarray:
-    """The backward pass of ``crop``: cells that were cut off had no influence, so their gradient is 0."""
+    """The backward pass of ``crop``: cells that were cut off had no influence, gradient 0."""
     if (rows.size, columns.size) == (all_rows.size, all_columns.size):
         return dy
     dx = np.zeros((len(dy), all_rows.size, all_columns.size, dy.shape[3]), dy.dtype)

@@ -1,8 +1,8 @@
 """Checkpoints: one ``.safetensors`` file is one model, with everything that a prediction needs.
 
-The file holds the parameters under their names, training state under ``training/...``, and as text (JSON)
-the architecture, class names, colours and the preprocessing. It is read as untrusted: nothing in it is
-executed, and sizes are compared with the architecture before memory is taken.
+The file holds the parameters under their names, training state under ``training/...``, and as text
+(JSON) the architecture, class names, colours and the preprocessing. It is read as untrusted:
+nothing in it is executed, and sizes are compared with the architecture before memory is taken.
 """
 from __future__ import annotations
 
@@ -74,12 +74,13 @@ def read(path: str | Path) -> Checkpoint:
         about = json.loads(text)
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, this program reads {FORMAT!r}")
-        state = {name[len(STATE):]: array for name, array in arrays.items() if name.startswith(STATE)}
-        parameters = {name: array for name, array in arrays.items() if not name.startswith(STATE)}
-        return Checkpoint(str(about["kind"]), dict(about["config"]), parameters,
+        state = {name.removeprefix(STATE): arrays.pop(name)
+                 for name in list(arrays) if name.startswith(STATE)}
+        return Checkpoint(str(about["kind"]), dict(about["config"]), arrays,
                           [str(name) for name in about["class_names"]],
                           np.array(about["palette"], np.uint8).reshape(-1, 3),
-                          Preprocessing.from_dict(about["preprocessing"]), state, dict(about["state"]))
+                          Preprocessing.from_dict(about["preprocessing"]),
+                          state, dict(about["state"]))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is not a checkpoint that can be used: {error}") from error
 
@@ -101,8 +102,9 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
     found = {name: array.shape for name, array in checkpoint.parameters.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            raise ValueError(f"{path} contradicts itself: {name} has shape {found.get(name, 'none')}, its "
-                             f"architecture asks for {expected.get(name, 'none')}")
+            raise ValueError(f"{path} contradicts itself: {name} has shape "
+                             f"{found.get(name, 'none')}, its architecture asks for "
+                             f"{expected.get(name, 'none')}")
     for name, array in checkpoint.parameters.items():
         if array.dtype != model.dtype:
             raise ValueError(f"{path}: {name} has dtype {array.dtype}, the network {model.dtype}")

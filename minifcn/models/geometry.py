@@ -1,16 +1,17 @@
-"""Where every cell of an FCN lies in the image: sizes, offsets, crops, derived from first principles.
+"""Where every cell of an FCN lies in the image: sizes, offsets, crops, from first principles.
 
-A feature map is a grid over the image. Along one axis it is described by three numbers: its ``size`` in
-cells, the ``step`` from cell to cell in pixels, and the ``origin``, the pixel over which cell 0 is centred
-(0 is the centre of the first pixel). A window of k cells that starts p cells before the border is
-centred (k - 1) / 2 - p cells behind it, so
+A feature map is a grid over the image. Along one axis it is described by three numbers: its
+``size`` in cells, the ``step`` from cell to cell in pixels, and the ``origin``, the pixel over
+which cell 0 is centred (0 is the centre of the first pixel). A window of k cells that starts p
+cells before the border is centred (k - 1) / 2 - p cells behind it, so
 
     convolution, pooling     step * s,   origin + ((k - 1) / 2 - p) * step
     transposed convolution   step / s,   origin - ((k - 1) / 2 - p) * step / s
     crop of the first o      step,       origin + o * step
 
-Two maps may be added, cell by cell, when they have the same step and the same origin; if the origins
-differ, the crop is their difference in cells. That is all there is to the numbers 19, 27, 31, 5 and 9.
+Two maps may be added, cell by cell, when they have the same step and the same origin; if the
+origins differ, the crop is their difference in cells. That is all there is to the numbers 19, 27,
+31, 5 and 9.
 """
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Grid(NamedTuple):
                     self.origin + ((kernel - 1) / 2 - padding) * self.step)
 
     def pool(self) -> Grid:
-        return Grid(max_pool2d_size(self.size, 2, 2, True), self.step * 2, self.origin + self.step / 2)
+        return Grid(max_pool2d_size(self.size, 2, 2, True), self.step * 2,
+                    self.origin + self.step / 2)
 
     def upsample(self, kernel: int, stride: int, padding: int) -> Grid:
         step = self.step / stride
@@ -45,8 +47,8 @@ class Grid(NamedTuple):
 class Geometry(NamedTuple):
     """The paddings that fix the geometry of an FCN.
 
-    ``conv1_1`` and ``fc6`` are the paddings of these layers; with ``aligned`` the transposed convolutions pad
-    k/2 - s/2 = s/2, which keeps every grid aligned with the image, without it 0.
+    ``conv1_1`` and ``fc6`` are the paddings of these layers; with ``aligned`` the transposed
+    convolutions pad k/2 - s/2 = s/2, which keeps every grid aligned with the image, without it 0.
     """
 
     conv1_1: int
@@ -59,7 +61,7 @@ class Geometry(NamedTuple):
 
 GEOMETRIES = {"exact": Geometry(1, 3, True), "caffe": Geometry(100, 0, False)}
 
-# the transposed convolutions of each variant: name, factor, and the pool whose scores are added after it
+# the transposed convolutions of each variant: name, factor, and the pool whose scores are added
 UPSAMPLING = {
     32: (("upscore", 32, None),),
     16: (("upscore2", 2, "pool4"), ("upscore16", 16, None)),
@@ -68,7 +70,7 @@ UPSAMPLING = {
 
 
 class Step(NamedTuple):
-    """A layer along one axis: its name, kernel, stride, padding (or crop), and the grid after it."""
+    """A layer along one axis: name, kernel, stride, padding (or crop), and the grid after it."""
 
     name: str
     kernel: int | None
@@ -137,8 +139,8 @@ def plan(extent: int, stride: int = 8, geometry: str | Geometry = "exact",
 
     def add(name, kernel, stride, padding, grid):
         if grid.size < 1:
-            raise ValueError(f"{name} has no output left for {extent} pixels with conv1_1 padded by "
-                             f"{paddings.conv1_1} and fc6 by {paddings.fc6}; pad more")
+            raise ValueError(f"{name} has no output left for {extent} pixels with conv1_1 padded "
+                             f"by {paddings.conv1_1} and fc6 by {paddings.fc6}; pad more")
         steps.append(Step(name, kernel, stride, padding, grid))
         return grid
 
@@ -159,7 +161,8 @@ def plan(extent: int, stride: int = 8, geometry: str | Geometry = "exact",
         if skip_from:
             skip = add(f"score_{skip_from}", 1, 1, 0, pools[skip_from])
             fusion = fusions[skip_from] = overlap(f"score_{skip_from}", skip, name, grid)
-            grid = add(f"fuse_{skip_from}", None, None, fusion.skip.offset, grid.crop(*fusion.upsampled))
+            grid = add(f"fuse_{skip_from}", None, None, fusion.skip.offset,
+                       grid.crop(*fusion.upsampled))
     offset = -grid.origin / grid.step
     if offset < 0 or offset != int(offset) or offset + extent > grid.size:
         raise ValueError(f"the upsampled scores cover the pixels {grid.origin:g} to "
@@ -186,7 +189,8 @@ def explain(height: int, width: int, stride: int = 8, geometry: str | Geometry =
     """The derivation as a table: what each layer does to the size, and where its cells lie."""
     rows, columns = plan(height, stride, geometry), plan(width, stride, geometry)
     lines = [f"FCN-{stride}s, {geometry} geometry, image of {height} x {width} pixels",
-             f"{'layer':<14}{'kernel':>7}{'stride':>7}{'padding':>8}{'cells':>13}{'step':>6}{'cell 0 at':>11}"]
+             f"{'layer':<14}{'kernel':>7}{'stride':>7}{'padding':>8}"
+             f"{'cells':>13}{'step':>6}{'cell 0 at':>11}"]
     for down, across in zip(rows.steps, columns.steps):
         numbers = ["" if value is None else str(value) for value in down[1:4]]
         if down.kernel is None and down.padding is not None:

@@ -16,8 +16,8 @@ from minifcn.models.preprocessing import Preprocessing
 class Parameters(Mapping):
     """The live parameter arrays of a network by name, such as ``conv1_1.weight``.
 
-    Whoever takes an array from here may write to it: the layer is told, and drops what it had computed
-    from the old values.
+    Whoever takes an array from here may write to it: the layer is told, and drops what it had
+    computed from the old values.
     """
 
     def __init__(self, layers: list[Layer]):
@@ -33,7 +33,8 @@ class Parameters(Mapping):
         array = self[name]
         if array is not value:      # as after ``parameters[name] -= step``
             if np.shape(value) not in ((), array.shape):
-                raise ValueError(f"{name} has shape {array.shape}, the new values {np.shape(value)}")
+                raise ValueError(f"{name} has shape {array.shape}, "
+                                 f"the new values {np.shape(value)}")
             array[...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -132,7 +133,8 @@ class Network:
                 or image.shape[2] != 3 or 0 in image.shape:
             what = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else \
                 type(image).__name__
-            raise ValueError(f"an image is a uint8 array (h, w, 3) of at least one pixel, not {what}")
+            raise ValueError("an image is a uint8 array (h, w, 3) of at least one pixel, "
+                             f"not {what}")
 
     def check_batch(self, x: np.ndarray) -> None:
         """Raise ValueError unless x is a batch (n, h, w, 3) of the network's dtype."""
@@ -146,10 +148,10 @@ class Network:
     def copy_from(self, other: Network, new_layers: tuple[str, ...] = ()) -> CopyReport:
         """Start from another network's weights: layers of the same name are copied.
 
-        Only score and upsampling layers may be missing in the other network; they keep their initial
-        values, as in the paper's stages 32s -> 16s -> 8s. Anything else that cannot be copied
-        is refused before anything is changed. Along with the weights comes the preprocessing that they
-        expect, and with the score layers the class names and colours.
+        Only score and upsampling layers may be missing in the other network; they keep their
+        initial values, as in the paper's stages 32s -> 16s -> 8s. Anything else that cannot be
+        copied is refused before anything is changed. Along with the weights comes the preprocessing
+        that they expect, and with the score layers the class names and colours.
 
         Parameters
         ----------
@@ -181,8 +183,8 @@ class Network:
                   for name in wanted if name not in copied
                   and (name in theirs or not name.startswith(("score_", "upscore")))]
         if faults:
-            raise ValueError("nothing was copied: " + "; ".join(faults) + ". Layers that shall start "
-                             "anew go into new_layers")
+            raise ValueError("nothing was copied: " + "; ".join(faults) + ". Layers that shall "
+                             "start anew go into new_layers")
         here, there = self.parameters, other.parameters
         for name in copied:
             here[name] = there[name]
@@ -193,7 +195,7 @@ class Network:
 
     def save(self, path: str | Path, tensors: Mapping[str, np.ndarray] | None = None,
              metadata: Mapping[str, object] | None = None) -> None:
-        """Write one ``.safetensors`` file: parameters, architecture, classes, colours, preprocessing.
+        """Write one ``.safetensors`` file: the parameters, and all that a prediction needs besides.
 
         Parameters
         ----------
@@ -213,12 +215,13 @@ class Network:
 def voc_palette(classes: int) -> np.ndarray:
     """The colours of PASCAL VOC for any number of classes, (classes, 3) uint8.
 
-    The bits of the class id are dealt in turn to red, green and blue, the highest colour bits first, so
-    that neighbouring ids get colours far apart.
+    The bits of the class id are dealt in turn to red, green and blue, the highest colour bits
+    first, so that neighbouring ids get colours far apart.
     """
     ids = np.arange(classes)
     palette = np.zeros((classes, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
-            palette[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+            on = (ids >> (3 * bit + channel)) & 1
+            palette[:, channel] |= (on << (7 - bit)).astype(np.uint8)
     return palette

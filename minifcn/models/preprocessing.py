@@ -77,7 +77,7 @@ class Preprocessing:
         shift = -np.array(self.mean) * scale
         if self.order == "BGR":
             image, scale, shift = image[..., ::-1], scale[::-1], shift[::-1]
-        # Whole rows at once: NumPy's inner loop runs over w*3 values instead of 3, which is 15 times faster.
+        # Whole rows at once: NumPy's inner loop over w*3 values, not 3, is 15 times faster.
         width = image.shape[-2]
         rows = image.reshape(*image.shape[:-2], width * 3)
         y = np.multiply(rows, np.tile(scale, width).astype(dtype), dtype=dtype)

@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Table of the layers; ``print`` it. Memory in bytes, without the interpreter and its libraries."""
+    """Table of the layers; ``print`` it. Memory in bytes, without interpreter and libraries."""
 
     title: str
     rows: list[Row]
@@ -32,7 +32,8 @@ class Summary(NamedTuple):
     training_bytes: int     # weights, gradients, momentum, all activations (batch 1)
 
     def __str__(self) -> str:
-        lines = [self.title, f"{'layer':<14}{'output h x w x c':>20}{'parameters':>14}{'GMAC':>9}{'MB':>9}"]
+        lines = [self.title, f"{'layer':<14}{'output h x w x c':>20}{'parameters':>14}"
+                             f"{'GMAC':>9}{'MB':>9}"]
         for row in self.rows:
             lines.append(f"{row.name:<14}{' x '.join(map(str, row.shape)):>20}{row.parameters:>14,}"
                          f"{row.macs / 1e9:>9.3f}{row.activation_bytes / 1e6:>9.1f}")
@@ -61,21 +62,22 @@ def summarise(model, height: int, width: int) -> Summary:
             macs = h * w * kh * kw * c_in * channels
         elif isinstance(layer, MaxPool2d):
             extra = h * w * channels * INDEX_BYTES
-        else:       # upsampling: every input cell stamps the kernel, for all pairs of channels or for one each
+        else:       # every input cell stamps the kernel, for all pairs of channels or for each
             pairs = channels**2 if isinstance(layer, ConvTranspose2d) else channels
             macs = before[0] * before[1] * layer.size**2 * pairs
         parameters = sum(array.size for array in layer.parameters.values())
-        table.append(Row(layer.name, (h, w, channels), parameters, macs, h * w * channels * itemsize + extra))
+        table.append(Row(layer.name, (h, w, channels), parameters, macs,
+                         h * w * channels * itemsize + extra))
         skip = layer.name.startswith("score_pool")      # it is added, and cropped for it, at once
         before = sizes[layer.name.replace("score", "fuse")] if skip else (h, w)
     parameters = sum(row.parameters for row in table)
     weight_bytes = parameters * itemsize
-    activations = sum(row.activation_bytes for row in table)
+    activations = [row.activation_bytes for row in table]
     return Summary(
         f"FCN-{model.stride}s, {model.geometry} geometry, {model.classes} classes, "
         f"image of {height} x {width} pixels", table, parameters, sum(row.macs for row in table),
         predict_bytes=weight_bytes + prepared_bytes(model) + forward_bytes(model, height, width),
-        training_bytes=3 * weight_bytes + activations + 2 * max(row.activation_bytes for row in table))
+        training_bytes=3 * weight_bytes + sum(activations) + 2 * max(activations))
 
 
 def prepared_bytes(model) -> int:

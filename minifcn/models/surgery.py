@@ -1,9 +1,9 @@
 """From classifier to fully convolutional network (section 3.1 of the paper).
 
-A fully connected layer on 7 x 7 cells of 512 channels is a convolution with a kernel of 7 x 7 cells that
-fits in just one place. Features are flattened in h, w, c order here, which is the order of a kernel's
-axes too: the same numbers serve, only the shape changes. On a larger image the kernel fits in more places,
-and the classifier becomes a map of scores.
+A fully connected layer on 7 x 7 cells of 512 channels is a convolution with a kernel of 7 x 7 cells
+that fits in just one place. Features are flattened in h, w, c order here, which is the order of a
+kernel's axes too: the same numbers serve, only the shape changes. On a larger image the kernel fits
+in more places, and the classifier becomes a map of scores.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman 2015, configuration D): the backbone of FCN, and the ImageNet classifier."""
+"""VGG16 (Simonyan and Zisserman 2015, configuration D): backbone of FCN, ImageNet classifier."""
 from __future__ import annotations
 
 import numpy as np
@@ -49,7 +49,7 @@ class Backbone:
         return outputs
 
     def backward(self, gradients: dict[str, np.ndarray]) -> None:
-        """Take the gradients of some of these outputs, by name; where ways meet, gradients add up."""
+        """Take the gradients of some outputs, by name; where ways meet, gradients add up."""
         dy = gradients["pool5"]
         for layer in reversed(self.layers):
             if layer.name in gradients and layer.name != "pool5":
@@ -68,9 +68,9 @@ class VGG16(Network):
     fc_channels : int
         Channels of fc6 and fc7.
     convolutional : bool
-        False: fc6, fc7 and fc8 are fully connected, and images have 224 x 224 pixels (193 to 224 give
-        the same 7 x 7 cells). True: they are convolutions (7x7, 1x1, 1x1), and any larger image gives a
-        map of scores; see ``convolutionalize``.
+        False: fc6, fc7 and fc8 are fully connected, and images have 224 x 224 pixels (193 to 224
+        give the same 7 x 7 cells). True: they are convolutions (7x7, 1x1, 1x1), and any larger
+        image gives a map of scores; see ``convolutionalize``.
     dropout : float
         Rate after fc6 and fc7, in training.
     seed : int or None
@@ -87,15 +87,15 @@ class VGG16(Network):
         super().__init__(config)
         rng = None if seed is None else np.random.default_rng(seed)
         self.backbone = Backbone(width, 1, rng, dtype)
-        channels = scaled(STAGES[-1][0], width)
+        channels, new = scaled(STAGES[-1][0], width), {"rng": rng, "dtype": dtype}
         if convolutional:
-            fc6 = Conv2d("fc6", (FC6_SIZE, FC6_SIZE, channels, fc_channels), relu=True, rng=rng, dtype=dtype)
-            fc7 = Conv2d("fc7", (1, 1, fc_channels, fc_channels), relu=True, rng=rng, dtype=dtype)
-            fc8 = Conv2d("fc8", (1, 1, fc_channels, classes), rng=rng, dtype=dtype)
+            fc6 = Conv2d("fc6", (FC6_SIZE, FC6_SIZE, channels, fc_channels), relu=True, **new)
+            fc7 = Conv2d("fc7", (1, 1, fc_channels, fc_channels), relu=True, **new)
+            fc8 = Conv2d("fc8", (1, 1, fc_channels, classes), **new)
         else:
-            fc6 = Linear("fc6", FC6_SIZE**2 * channels, fc_channels, relu=True, rng=rng, dtype=dtype)
-            fc7 = Linear("fc7", fc_channels, fc_channels, relu=True, rng=rng, dtype=dtype)
-            fc8 = Linear("fc8", fc_channels, classes, rng=rng, dtype=dtype)
+            fc6 = Linear("fc6", FC6_SIZE**2 * channels, fc_channels, relu=True, **new)
+            fc7 = Linear("fc7", fc_channels, fc_channels, relu=True, **new)
+            fc8 = Linear("fc8", fc_channels, classes, **new)
         self.fc6, self.fc7, self.fc8 = fc6, fc7, fc8
         self.drop6, self.drop7 = Dropout("drop6", dropout), Dropout("drop7", dropout)
 
@@ -119,8 +119,9 @@ class VGG16(Network):
         self._pool5_shape = x.shape
         if not self.config["convolutional"]:
             if x.shape[1:3] != (FC6_SIZE, FC6_SIZE):
-                raise ValueError(f"the fully connected fc6 needs {FC6_SIZE} x {FC6_SIZE} cells of pool5, "
-                                 f"this image gives {x.shape[1]} x {x.shape[2]}; use 224 x 224 pixels")
+                raise ValueError(f"the fully connected fc6 needs {FC6_SIZE} x {FC6_SIZE} cells of "
+                                 f"pool5, this image gives {x.shape[1]} x {x.shape[2]}; "
+                                 "use 224 x 224 pixels")
             x = x.reshape(len(x), -1)       # in h, w, c order
         seed = self.dropout_seed
         x = self.drop6.forward(self.fc6.forward(x, training), training, dropout_seed_of(seed, 6))
@@ -129,7 +130,7 @@ class VGG16(Network):
         return self.fc8.forward(x, training)
 
     def backward(self, dscores: np.ndarray) -> None:
-        """Fill ``gradients`` from the gradient of the scores of the last ``forward(training=True)``."""
+        """Fill ``gradients``, given that of the scores of the last ``forward(training=True)``."""
         dx = dscores
         for layer in (self.fc8, self.drop7, self.fc7, self.drop6, self.fc6):
             dx = layer.backward(dx)

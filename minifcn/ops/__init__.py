@@ -1,8 +1,8 @@
-"""The operations: pure functions on NHWC arrays. They check their arguments, then call the engine in use.
+"""The operations: pure functions on NHWC arrays. They check their arguments, then call an engine.
 
-An engine is a module with some of the functions below; what it lacks, ``reference`` supplies. Every function
-works in float32 and float64, returns the dtype that it was given, never changes its inputs, and
-raises ``ValueError`` for wrong shapes, dtypes or labels before any compiled code runs.
+An engine is a module with some of the functions below; what it lacks, ``reference`` supplies. Every
+function works in float32 and float64, returns the dtype that it was given, never changes its
+inputs, and raises ``ValueError`` for wrong shapes, dtypes or labels before any compiled code runs.
 """
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class use:
         if name not in engines():
             raise ValueError(f"there is no engine {name!r}; there are {', '.join(engines())}")
         if name == "fast" and not JIT_ENABLED:
-            raise ValueError("the fast engine exists only as compiled code, and NUMBA_DISABLE_JIT=1 "
-                             "switches the compiler off; unset it, or use the engine 'reference'")
+            raise ValueError("the fast engine exists only as compiled code, and "
+                             "NUMBA_DISABLE_JIT=1 switches the compiler off; unset it, or use the "
+                             "engine 'reference'")
         self.name = name
         _of_process.append(self)
 
@@ -106,7 +107,7 @@ class use:
 
 def _module(name: str) -> ModuleType:
     """An engine's module; the built-in ones are imported when first needed."""
-    return _registered[name] if name in _registered else importlib.import_module(f"minifcn.ops.{name}")
+    return _registered.get(name) or importlib.import_module(f"minifcn.ops.{name}")
 
 
 def _find(function: str):
@@ -183,10 +184,10 @@ def conv2d_relu_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, str
 
     ``prepared`` is what ``prepare_conv2d`` returned for this very weight, on this engine.
     """
+    checks.conv2d(x, weight, bias, stride, padding)
     fused = _find("conv2d_relu_forward")
     if fused is None:
         return relu_forward(conv2d_forward(x, weight, bias, stride, padding))
-    checks.conv2d(x, weight, bias, stride, padding)
     return fused(x, weight, bias, stride, padding, prepared=prepared)
 
 
@@ -196,18 +197,18 @@ def conv2d_relu_backward(dy: np.ndarray, y: np.ndarray, x: np.ndarray, weight: n
 
     ``need_dx=False`` spares the first layer a gradient that nobody asks for: dx is None then.
     """
+    _check_conv2d_backward(dy, x, weight, stride, padding)
+    checks.arrays(y=y, dy=dy)
+    checks.same_shape("y", y, dy.shape)
     fused = _find("conv2d_relu_backward")
     if fused is None:
         dx, dweight, dbias = conv2d_backward(relu_backward(dy, y), x, weight, stride, padding)
         return dx if need_dx else None, dweight, dbias
-    _check_conv2d_backward(dy, x, weight, stride, padding)
-    checks.arrays(y=y, dy=dy)
-    checks.same_shape("y", y, dy.shape)
     return fused(dy, y, x, weight, stride, padding, need_dx=need_dx)
 
 
 def prepare_conv2d(weight: np.ndarray, stride=1, padding=0):
-    """What the engine in use can compute of a weight ahead of many forward passes; None if nothing."""
+    """What the engine in use computes of a weight ahead of many forward passes, or None."""
     prepare = _find("prepare_conv2d")
     return None if prepare is None else prepare(weight, stride, padding)
 
@@ -236,14 +237,14 @@ def conv_transpose2d_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray
 
 def conv_transpose2d_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray, stride=1,
                               padding=0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients dx, dweight and dbias of a transposed convolution; shapes as in the forward pass."""
+    """Gradients dx, dweight and dbias of a transposed convolution; shapes as in its forward."""
     shape = checks.conv_transpose2d(x, weight, None, stride, padding)
     checks.arrays(x=x, dy=dy)
     checks.same_shape("dy", dy, shape)
     return _engine("conv_transpose2d_backward")(dy, x, weight, stride, padding)
 
 
-def bilinear_upsample_forward(x: np.ndarray, factor: int, size: int, padding: int) -> np.ndarray:
+def bilinear_upsample_forward(x: np.ndarray, factor: int, size: int, padding) -> np.ndarray:
     """Bilinear upsampling: the transposed convolution with the frozen bilinear kernel, per channel.
 
     Parameters
@@ -254,21 +255,21 @@ def bilinear_upsample_forward(x: np.ndarray, factor: int, size: int, padding: in
         The stride of the transposed convolution.
     size : int
         The extent of the kernel (see ``bilinear_kernel``), ``2 * factor`` in FCN.
-    padding : int
+    padding : int or (rows, columns)
         Rows and columns cut off on each side.
 
     Returns
     -------
     y : (n, oh, ow, c) array
-        ``oh = (h - 1) * factor + size - 2 * padding``. Beyond its border x counts as 0, so constants
-        survive in the interior only.
+        ``oh = (h - 1) * factor + size - 2 * padding``. Beyond its border x counts as 0, so
+        constants survive in the interior only.
     """
     checks.arrays(x=x)
     checks.bilinear_upsample(x.shape, factor, size, padding)
     return _engine("bilinear_upsample_forward")(x, factor, size, padding)
 
 
-def bilinear_upsample_backward(dy: np.ndarray, factor: int, size: int, padding: int,
+def bilinear_upsample_backward(dy: np.ndarray, factor: int, size: int, padding,
                                x_shape: tuple[int, int, int, int]) -> np.ndarray:
     """Gradient dx of ``bilinear_upsample_forward`` with an input of shape ``x_shape``."""
     checks.arrays(dy=dy)
@@ -281,7 +282,7 @@ def bilinear_upsample_backward(dy: np.ndarray, factor: int, size: int, padding: 
 # ---------------------------------------------------------------------------------------------
 
 
-def max_pool2d_forward(x: np.ndarray, size: int = 2, stride: int = 2,
+def max_pool2d_forward(x: np.ndarray, size=2, stride=2,
                        ceil_mode: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Max pooling over windows of ``size`` by ``size``, clipped at the border.
 
@@ -289,9 +290,10 @@ def max_pool2d_forward(x: np.ndarray, size: int = 2, stride: int = 2,
     ----------
     x : (n, h, w, c) array
         float32 or float64.
-    size, stride : int
+    size, stride : int or (rows, columns)
     ceil_mode : bool
-        Round the number of windows up (Caffe, FCN) or down; none starts outside, there is at least one.
+        Round the number of windows up (Caffe, FCN) or down; none starts outside, there is at least
+        one.
 
     Returns
     -------
@@ -305,7 +307,7 @@ def max_pool2d_forward(x: np.ndarray, size: int = 2, stride: int = 2,
 
 def max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray,
                         x_shape: tuple[int, int, int, int]) -> np.ndarray:
-    """Gradient dx of max pooling: each dy goes to where its maximum was found, and adds up there."""
+    """Gradient dx of max pooling: each dy goes to where its maximum was, and adds up there."""
     checks.max_pool2d_backward(dy, argmax, x_shape)
     return _engine("max_pool2d_backward")(dy, argmax, tuple(x_shape))
 

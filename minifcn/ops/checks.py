@@ -1,7 +1,8 @@
 """What every engine shares: argument checks, output sizes, the bilinear kernel.
 
-The engines take these sizes from here; the public operations in ``minifcn.ops`` call the checks before
-any engine runs, so that wrong arguments never reach compiled code, a student's engine included.
+The engines take these sizes from here; the public operations in ``minifcn.ops`` call the checks
+before any engine runs, so that wrong arguments never reach compiled code, a student's engine
+included.
 """
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def conv2d_size(extent: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def max_pool2d_size(extent: int, size: int, stride: int, ceil_mode: bool) -> int:
-    """Output extent of pooling: windows are clipped at the border, none starts outside, one at least.
+    """Output extent of pooling: windows are clipped at the border, none starts outside.
 
     Caffe's rule: ceil((extent - size) / stride) + 1, less the window that would start outside.
     """
@@ -60,8 +61,8 @@ def bilinear_kernel(size: int, dtype="float64") -> np.ndarray:
     Returns
     -------
     kernel : (size, size) array
-        The outer product of ``1 - |i - centre| / factor`` with itself, where ``factor`` is
-        ``(size + 1) // 2`` and ``centre`` is ``factor - 1`` for odd and ``factor - 0.5`` for even sizes.
+        The outer product of ``1 - |i - centre| / factor`` with itself. Here ``factor`` is
+        ``(size + 1) // 2``; ``centre`` is ``factor - 1`` for odd, ``factor - 0.5`` for even sizes.
 
     Examples
     --------
@@ -114,7 +115,8 @@ def channels(weight: np.ndarray, x: np.ndarray) -> None:
 def bias_of(weight: np.ndarray, bias: np.ndarray) -> None:
     axes("bias", bias, "c_out")
     if len(bias) != weight.shape[-1]:
-        raise ValueError(f"bias has {len(bias)} values, weight has {weight.shape[-1]} output channels")
+        raise ValueError(f"bias has {len(bias)} values, "
+                         f"weight has {weight.shape[-1]} output channels")
 
 
 def whole_number(name: str, value, least: int) -> None:
@@ -136,7 +138,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0) -> tuple[int, int, int, in
         bias_of(weight, bias)
     whole_number("stride", stride, 1)
     whole_number("padding", padding, 0)
-    for axis, extent, kernel, p in zip(("rows", "columns"), x.shape[1:], weight.shape, pair(padding)):
+    for axis, extent, kernel, p in zip(("rows", "columns"), x.shape[1:3], weight.shape[:2],
+                                       pair(padding)):
         if kernel < 1 or extent + 2 * p < kernel:
             raise ValueError(f"a kernel of {kernel} {axis} does not fit {extent} {axis} "
                              f"with a padding of {p}")
@@ -171,9 +174,8 @@ def upsampled_size(axis: str, extent: int, kernel: int, stride: int, padding: in
 def max_pool2d(x, size, stride) -> None:
     arrays(x=x)
     axes("x", x, "n h w c")
-    for name, value in (("size", size), ("stride", stride)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} is {value!r}; give a whole number of at least 1")
+    whole_number("size", size, 1)
+    whole_number("stride", stride, 1)
     if min(x.shape[1:3]) < 1:
         raise ValueError(f"x has {x.shape[1]} rows and {x.shape[2]} columns; at least 1 is needed")
 
@@ -190,18 +192,19 @@ def max_pool2d_backward(dy, argmax, x_shape) -> None:
     pixels = x_shape[1] * x_shape[2]
     if argmax.size and not 0 <= argmax.min() <= argmax.max() < pixels:
         raise ValueError(f"argmax holds values from {argmax.min()} to {argmax.max()}, "
-                         f"but an image of shape {tuple(x_shape)} has the positions 0 to {pixels - 1}")
+                         f"but x_shape {tuple(x_shape)} has the positions 0 to {pixels - 1}")
 
 
 def bilinear_upsample(x_shape, factor, size, padding) -> tuple[int, int, int, int]:
     """Check the arguments of bilinear upsampling and return the shape of its output."""
     if len(x_shape) != 4:
         raise ValueError(f"x needs 4 axes (n, h, w, c), its shape is {tuple(x_shape)}")
-    for name, value, least in (("factor", factor, 1), ("size", size, 1), ("padding", padding, 0)):
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}")
-    sizes = [upsampled_size(axis, extent, size, factor, padding)
-             for axis, extent in zip(("rows", "columns"), x_shape[1:3])]
+    for name, value in (("factor", factor), ("size", size)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}; give a whole number of at least 1")
+    whole_number("padding", padding, 0)
+    sizes = [upsampled_size(axis, extent, size, factor, p)
+             for axis, extent, p in zip(("rows", "columns"), x_shape[1:3], pair(padding))]
     return x_shape[0], *sizes, x_shape[3]
 
 
@@ -217,7 +220,8 @@ def linear(x, weight, bias=None) -> tuple[int, int]:
 
 def dropout_rate(rate) -> None:
     if not 0 <= rate < 1:
-        raise ValueError(f"rate is {rate}; it is the share of values dropped, at least 0 and below 1")
+        raise ValueError(f"rate is {rate}; it is the share of values dropped, "
+                         "at least 0 and below 1")
 
 
 def softmax_cross_entropy(scores, labels, ignore, reduction, class_weights) -> None:
@@ -235,7 +239,8 @@ def softmax_cross_entropy(scores, labels, ignore, reduction, class_weights) -> N
     if class_weights is not None:
         weights = np.asarray(class_weights)
         if weights.shape != (classes,):
-            raise ValueError(f"class_weights has shape {weights.shape}, scores has {classes} classes")
+            raise ValueError(f"class_weights has shape {weights.shape}, "
+                             f"scores has {classes} classes")
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
             raise ValueError("class_weights must be finite and not negative")
     # two passes without a temporary array in the good case: this runs at every training step
@@ -243,5 +248,5 @@ def softmax_cross_entropy(scores, labels, ignore, reduction, class_weights) -> N
         wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore)
         if wrong.any():
             n, i, j = np.argwhere(wrong)[0]
-            raise ValueError(f"label {labels[n, i, j]} at image {n}, row {i}, column {j} is neither "
-                             f"a class (0..{classes - 1}) nor the ignore value {ignore}")
+            raise ValueError(f"label {labels[n, i, j]} at image {n}, row {i}, column {j} is "
+                             f"neither a class (0..{classes - 1}) nor the ignore value {ignore}")

@@ -1,4 +1,4 @@
-"""Pictures for people: overlays, panels, training curves, confusion matrices; all of them small PNGs.
+"""Pictures for people: overlays, panels, training curves, confusion matrices; all small PNGs.
 
 Matplotlib is imported when something is drawn, not before, and never through pyplot.
 """

@@ -36,8 +36,8 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
 
     classes = len(class_names)
     if np.shape(confusion) != (classes, classes):
-        raise ValueError(f"a confusion matrix of {classes} classes has the shape {(classes, classes)}, "
-                         f"not {np.shape(confusion)}")
+        raise ValueError(f"a confusion matrix of {classes} classes has the shape "
+                         f"{(classes, classes)}, not {np.shape(confusion)}")
     confusion = np.asarray(confusion, np.float64)
     total = confusion.sum(axis=1, keepdims=True)
     share = np.divide(100 * confusion, total, out=np.full_like(confusion, np.nan), where=total > 0)
@@ -46,7 +46,8 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
     axes = figure.subplots()
     axes.set_facecolor("0.85")
     image = axes.imshow(share, cmap="viridis", vmin=0, vmax=100)
-    names = [name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME - 1] + "…" for name in class_names]
+    names = [name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME - 1] + "…"
+             for name in class_names]
     small = {"fontsize": 9 if classes <= MOST_NUMBERS else 5, "parse_math": False}
     axes.set_xticks(range(classes), names, rotation=90, **small)
     axes.set_yticks(range(classes), names, **small)

@@ -22,7 +22,8 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def run_figure(log: Mapping[str, np.ndarray], validation: Mapping[str, np.ndarray], title: str = ""):
+def run_figure(log: Mapping[str, np.ndarray], validation: Mapping[str, np.ndarray],
+               title: str = ""):
     """Draw one run: loss above, validation in the middle if there is any, rate below.
 
     Parameters
@@ -44,12 +45,13 @@ def run_figure(log: Mapping[str, np.ndarray], validation: Mapping[str, np.ndarra
     figure.suptitle(title, parse_math=False)
     *upper, lowest = figure.subplots(3 if scored else 2, 1, sharex=True,
                                      height_ratios=(3, 3, 1) if scored else (3, 1))
-    _draw_loss(upper[0], log["step"], log["loss"], "training loss", "C0")
+    _draw_losses(upper[0], [("loss", log["step"], log["loss"])])
     if scored:
         for name, colour in (("mean_iu", "C2"), ("pixel_accuracy", "C1")):
             label = name.replace("_", " ").replace("iu", "IU")
-            upper[1].plot(validation["step"], 100 * validation[name], "o-", color=colour, markersize=4,
-                          label=f"{label}, last {100 * validation[name][-1]:.1f} %")
+            score = 100 * validation[name]
+            upper[1].plot(validation["step"], score, "o-", color=colour, markersize=4,
+                          label=f"{label}, last {score[-1]:.1f} %")
         upper[1].set(ylabel="validation, %", ylim=(0, 100))
         upper[1].legend()
     lowest.plot(log["step"], log["rate"], color="C3")
@@ -85,10 +87,10 @@ def loss_figure(losses: Mapping[str, Sequence[float]], stages: Sequence[int] = (
 
     figure = Figure(figsize=(9, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
-    for index, (name, values) in enumerate(losses.items()):
-        _draw_loss(axes, np.arange(1, len(values) + 1), values, name, f"C{index}")
-    for step in stages:
-        axes.axvline(step, color="0.5", linestyle=":")
+    for number, step in enumerate(stages):
+        axes.axvline(step, color="0.5", linestyle=":", label="" if number else "a new stage")
+    _draw_losses(axes, [(name, range(1, len(values) + 1), values)
+                        for name, values in losses.items()])
     axes.set(xlabel="step")
     axes.grid(alpha=0.3)
     return figure
@@ -100,24 +102,30 @@ def write_losses(path: str | Path, losses: Mapping[str, Sequence[float]],
     write_picture(path, rendered(loss_figure(losses, stages)))
 
 
-def _draw_loss(axes, steps: Sequence[float], losses: Sequence[float], name: str, colour: str) -> None:
-    axes.set_ylabel("loss")
-    if not len(losses):
+def _draw_losses(axes, runs: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> None:
+    """Each run (name, steps, losses) raw and pale, and smooth on top."""
+    axes.set_ylabel("training loss")
+    runs = [run for run in runs if len(run[1])]
+    if not runs:
         return
-    smooth = smoothed(losses)
-    axes.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.8)
-    axes.plot(steps, smooth, color=colour, linewidth=2, label=f"{name}, last {smooth[-1]:.3g}")
+    for index, (name, steps, losses) in enumerate(runs):
+        smooth = smoothed(losses)
+        axes.plot(steps, losses, color=f"C{index}", alpha=0.2, linewidth=0.8)
+        axes.plot(steps, smooth, color=f"C{index}", linewidth=2, zorder=3,
+                  label=f"{name}, last {smooth[-1]:.3g}")
     axes.legend()
-    # The first steps may lie far above all others; the picture is about the others.
-    axes.set_ylim(0, max(1.05 * np.quantile(losses, 0.98), axes.get_ylim()[1] if axes.lines[2:] else 0)
-                  or None)
+    # A few first steps may lie far above all others; the picture is about the others.
+    axes.set_ylim(0, max(1.1 * np.quantile(losses, 0.98) for _, _, losses in runs) or 1)
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV file of numbers by their names; none of a file that is not there."""
+    """The columns of a CSV file of numbers by their names; none of a file that is not there.
+
+    The last line may be half written: the run goes on, or was killed.
+    """
     if not path.exists():
         return {}
     with open(path, newline="", encoding="utf-8") as file:
-        names, *rows = csv.reader(file)
+        names, *rows = csv.reader(line for line in file if line.endswith("\n"))
     numbers = np.array(rows, np.float64).reshape(-1, len(names))
     return dict(zip(names, numbers.T))

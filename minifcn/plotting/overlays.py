@@ -41,12 +41,15 @@ def overlay(image: np.ndarray, mask: np.ndarray, palette: np.ndarray, class_name
     """
     mask = np.asarray(mask)
     pictures.check_mask(mask, as_image(image), palette, class_names)
-    side = SMALL if max(mask.shape) <= SMALL else LARGE
-    size = pictures.fitted(mask.shape, (side, side)) if max(mask.shape) > side or side == SMALL \
-        else mask.shape
+    longest = max(mask.shape)
+    size = mask.shape
+    if longest <= SMALL or longest > LARGE:
+        side = SMALL if longest <= SMALL else LARGE
+        size = pictures.fitted(mask.shape, (side, side))
     colours = pictures.coloured(resize_labels(mask, size), palette)
     blended = (1 - alpha) * pictures.resized(image, size) + alpha * colours
-    legend = pictures.legend(pictures.present([mask], palette, class_names), max(size[1], NARROWEST))
+    entries = pictures.present([mask], palette, class_names)
+    legend = pictures.legend(entries, max(size[1], NARROWEST))
     canvas = Image.new("RGB", (legend.width, size[0] + legend.height), pictures.PAPER)
     canvas.paste(Image.fromarray(np.rint(blended).astype(np.uint8)), (0, 0))
     canvas.paste(legend, (0, size[0]))
@@ -56,4 +59,4 @@ def overlay(image: np.ndarray, mask: np.ndarray, palette: np.ndarray, class_name
 def write_overlay(path: str | Path, image: np.ndarray, mask: np.ndarray, palette: np.ndarray,
                   class_names: Sequence[str], alpha: float = 0.5) -> None:
     """Write an `overlay` as PNG of at most 300 kB, whole or not at all."""
-    pictures.write_picture(path, overlay(image, mask, palette, class_names, alpha))
+    pictures.write_picture(path, overlay(image, mask, palette, class_names, alpha), palette)

@@ -47,7 +47,8 @@ def panel(samples: Sequence[Sample], predictions: Mapping[str, Sequence[np.ndarr
     for title, masks in predictions.items():
         if len(masks) != len(samples):
             raise ValueError(f"{len(samples)} samples, but {len(masks)} masks of {title!r}")
-    truths = [np.where(sample.labels == ignore, -1, sample.labels.astype(int)) for sample in samples]
+    truths = [np.where(sample.labels == ignore, -1, sample.labels.astype(int))
+              for sample in samples]
     cell = int(np.clip(WIDTH // (len(predictions) + 3), NARROWEST, WIDEST))
     rows, wrong, scored = [], 0, 0
     for index, (sample, truth) in enumerate(zip(samples, truths)):
@@ -56,7 +57,8 @@ def panel(samples: Sequence[Sample], predictions: Mapping[str, Sequence[np.ndarr
             pictures.check_mask(mask, as_image(sample.image, sample.name), palette, class_names)
         size = pictures.fitted(truth.shape, (2 * cell, cell))
         rows.append([pictures.resized(sample.image, size),
-                     *(pictures.coloured(resize_labels(mask, size), palette) for mask in (truth, *masks)),
+                     *(pictures.coloured(resize_labels(mask, size), palette)
+                       for mask in (truth, *masks)),
                      _errors(sample.image, truth, masks[-1], size)])
         scored += np.count_nonzero(truth >= 0)
         wrong += np.count_nonzero((truth >= 0) & (masks[-1] != truth))
@@ -64,7 +66,8 @@ def panel(samples: Sequence[Sample], predictions: Mapping[str, Sequence[np.ndarr
     share = f"{100 * wrong / scored:.1f} % of pixels" if scored else "no pixel is scored"
     titles = ["image", "truth", *predictions, f"errors of {last}\n{share}"]
     seen = [*truths, *(np.asarray(mask) for masks in predictions.values() for mask in masks)]
-    entries = [*pictures.present(seen, palette, class_names), pictures.Entry("wrong", pictures.WRONG)]
+    entries = [*pictures.present(seen, palette, class_names),
+               pictures.Entry("wrong", pictures.WRONG)]
     return _composed(titles, rows, entries, cell)
 
 
@@ -72,10 +75,12 @@ def write_panel(path: str | Path, samples: Sequence[Sample],
                 predictions: Mapping[str, Sequence[np.ndarray]], palette: np.ndarray,
                 class_names: Sequence[str], ignore: int = 255) -> None:
     """Write a `panel` as PNG of at most 300 kB, whole or not at all."""
-    pictures.write_picture(path, panel(samples, predictions, palette, class_names, ignore))
+    picture = panel(samples, predictions, palette, class_names, ignore)
+    pictures.write_picture(path, picture, [*palette, pictures.WRONG])
 
 
-def _errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _errors(image: np.ndarray, truth: np.ndarray, mask: np.ndarray,
+            size: tuple[int, int]) -> np.ndarray:
     """The faded image, red where the mask is wrong, striped where nothing is scored."""
     grey = pictures.resized(image, size).mean(axis=2, keepdims=True)
     picture = np.repeat(150 + 0.4 * grey, 3, axis=2).astype(np.uint8)
@@ -98,8 +103,8 @@ def _composed(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]],
         centre = GAP + column * (cell + GAP) + cell / 2
         for number, line in enumerate(title.split("\n")):
             face = pictures.font(TEXT if number == 0 else TEXT - 2, bold=number == 0)
-            draw.text((centre, GAP + number * LINE), pictures.shortened(line, cell, face), INK, face,
-                      anchor="mt")
+            text = pictures.shortened(line, cell, face)
+            draw.text((centre, GAP + number * LINE), text, INK, face, anchor="mt")
     top = head
     for row in rows:
         for column, picture in enumerate(row):

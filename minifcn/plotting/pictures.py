@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from minifcn.files import written_whole
 
 LARGEST_FILE = 300_000      # bytes: a picture is to be looked at, sent and pasted into a page
+MOST_EXACT = 64             # colours of 256 that a picture of few colours keeps as they are
 INK, PAPER = (32, 32, 32), (255, 255, 255)
 WRONG = (220, 20, 40)
-STRIPES, STRIPE_WIDTH = (236, 196), 4      # light greys for what is ignored: no class looks like that
+STRIPES, STRIPE_WIDTH = (236, 196), 4   # greys of what is ignored: no class looks like that
 TEXT, SWATCH, GAP = 15, 18, 8       # pixels
 
 
@@ -31,9 +32,11 @@ def check_mask(mask: np.ndarray, image: np.ndarray, palette: np.ndarray,
                class_names: Sequence[str]) -> None:
     """Raise ValueError unless mask and image are of one size, and each class has a colour."""
     if mask.shape != image.shape[:2] or mask.size == 0:
-        raise ValueError(f"a mask of shape {mask.shape} does not fit an image of shape {image.shape}")
+        raise ValueError(f"a mask of shape {mask.shape} does not fit an image of shape "
+                         f"{image.shape}")
     if len(palette) != len(class_names):
-        raise ValueError(f"{len(class_names)} class names, but {len(palette)} colours in the palette")
+        raise ValueError(f"{len(class_names)} class names, but {len(palette)} colours in "
+                         "the palette")
 
 
 def coloured(mask: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -54,12 +57,13 @@ def present(masks: Iterable[np.ndarray], palette: np.ndarray,
     for mask in masks:
         known = (mask >= 0) & (mask < classes)
         counts += np.bincount(np.where(known, mask, classes).ravel(), minlength=classes + 1)
-    entries = [Entry(class_names[i], tuple(map(int, palette[i]))) for i in np.flatnonzero(counts[:-1])]
+    entries = [Entry(class_names[i], tuple(map(int, palette[i])))
+               for i in np.flatnonzero(counts[:-1])]
     return entries + ([Entry("ignored", None)] if counts[-1] else [])
 
 
 def fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of a picture in a box: enlarged by a whole factor, so that pixels stay square, or shrunk."""
+    """(h, w) of a picture in a box: shrunk, or enlarged by a whole factor: pixels stay square."""
     scale = min(box[0] / size[0], box[1] / size[1])
     scale = math.floor(scale) if scale > 1 else scale
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
@@ -119,15 +123,16 @@ def rendered(figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def write_picture(path: str | Path, picture: Image.Image) -> None:
+def write_picture(path: str | Path, picture: Image.Image,
+                  exact: Sequence[Sequence[int]] = ()) -> None:
     """Write a PNG of at most `LARGEST_FILE` bytes, whole or not at all.
 
     Photographs need more than that in true colour: such a picture is reduced to 256 colours and, if
-    this is not enough, shrunk.
+    this is not enough, shrunk. Colours in ``exact`` stay as they are: the legend has to agree.
     """
     data, reduced = _encoded(picture), picture
     while len(data) > LARGEST_FILE:
-        data = _encoded(reduced.quantize(256, dither=Image.Dither.NONE))
+        data = _encoded(_in_few_colours(reduced, [PAPER, *exact]))
         scale = 0.95 * math.sqrt(LARGEST_FILE / len(data))
         reduced = picture = picture.resize([max(1, int(extent * min(scale, 0.95)))
                                             for extent in picture.size], Image.Resampling.LANCZOS)
@@ -135,7 +140,26 @@ def write_picture(path: str | Path, picture: Image.Image) -> None:
         temporary.write_bytes(data)
 
 
+def _in_few_colours(picture: Image.Image, exact: Sequence[Sequence[int]]) -> Image.Image:
+    """A palette picture: the colours of ``exact`` that occur, and others that fit the rest."""
+    weights = np.array([65536, 256, 1], np.int32)       # a colour as one number
+    pixels = np.asarray(picture, np.int32) @ weights
+    exact = np.asarray(exact, np.int32).reshape(-1, 3)
+    exact = exact[np.isin(exact @ weights, pixels, kind="table")][:MOST_EXACT]
+    some = picture.resize([-(-extent // 3) for extent in picture.size], Image.Resampling.NEAREST)
+    fitting = some.quantize(256 - len(exact), dither=Image.Dither.NONE).getpalette("RGB")
+    colours = Image.new("P", (1, 1))
+    colours.putpalette([*exact.ravel().tolist(), *fitting[:3 * (256 - len(exact))]])
+    reduced = picture.quantize(palette=colours, dither=Image.Dither.NONE)
+    indices = np.array(reduced)
+    for index, colour in enumerate(exact @ weights):    # Pillow takes the nearest only roughly
+        indices[pixels == colour] = index
+    result = Image.fromarray(indices)
+    result.putpalette(reduced.getpalette("RGB"))
+    return result
+
+
 def _encoded(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    picture.save(buffer, format="PNG")
     return buffer.getvalue()

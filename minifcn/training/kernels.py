@@ -7,10 +7,9 @@ the dtype of the weight: the number of threads cannot be seen in the bits.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import compiled, parallel
 
 BLOCK = 1 << 14     # values: small enough to share out evenly, large enough not to count
 
@@ -22,10 +21,10 @@ def _sgd_block(weight, gradient, velocity, rate, momentum, decay):
         weight[i] -= velocity[i]
 
 
-@compiled(parallel=True)
-def _sgd(weight, gradient, velocity, rate, momentum, decay):
-    for block in prange((weight.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, weight.size)
+@parallel
+def _sgd(thread, begin, end, weight, gradient, velocity, rate, momentum, decay):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _sgd_block(weight[start:stop], gradient[start:stop], velocity[start:stop],
                    rate, momentum, decay)
 
@@ -39,10 +38,10 @@ def _adam_block(weight, gradient, first, second, rate, gain1, gain2, scale, epsi
         weight[i] -= rate * first[i] / (np.sqrt(second[i]) * scale + epsilon)
 
 
-@compiled(parallel=True)
-def _adam(weight, gradient, first, second, rate, gain1, gain2, scale, epsilon, decay):
-    for block in prange((weight.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, weight.size)
+@parallel
+def _adam(thread, begin, end, weight, gradient, first, second, rate, gain1, gain2, scale, epsilon, decay):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _adam_block(weight[start:stop], gradient[start:stop], first[start:stop],
                     second[start:stop], rate, gain1, gain2, scale, epsilon, decay)
 
@@ -69,7 +68,7 @@ def sgd_step(weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray,
         Not changed.
     rate, momentum, decay : float
     """
-    _sgd(_in_place(weight), dense(gradient).reshape(-1), _in_place(velocity),
+    _sgd(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1), _in_place(velocity),
          *(weight.dtype.type(value) for value in (rate, momentum, decay)))
 
 
@@ -90,5 +89,5 @@ def adam_step(weight: np.ndarray, gradient: np.ndarray, first: np.ndarray, secon
     """
     scalars = (rate / (1 - beta1**step), 1 - beta1, 1 - beta2, (1 - beta2**step) ** -0.5,
                epsilon, decay)
-    _adam(_in_place(weight), dense(gradient).reshape(-1), _in_place(first), _in_place(second),
+    _adam(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1), _in_place(first), _in_place(second),
           *(weight.dtype.type(value) for value in scalars))

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from minifcn import ops
 from minifcn.data import Augmentation, Batch, Sample, make_batch
+from minifcn.plotting import draw_curves
 from minifcn.training import checkpoints
 from minifcn.training.checkpoints import Progress, RunState
 from minifcn.training.log import Log
@@ -321,7 +322,7 @@ class Trainer:
             if best:
                 self._write(BEST, lambda path: self.model.save(path, metadata={
                     "step": self.progress.step, "mean_iu": self.metrics.mean_iu}))
-            pass  # draw_curves(self.folder)
+            draw_curves(self.folder)
         if self.say:
             self.say(f"step {self.progress.step}: mean IU {100 * self.metrics.mean_iu:.2f}, "
                      f"pixel accuracy {100 * self.metrics.pixel_accuracy:.2f}"

@@ -7,12 +7,12 @@ from tests.gradcheck.planted import CAUSES, bank, examine
 from tests.gradcheck.right_styles import STYLES
 
 BUGS = bank()
-EVERY_FIFTH = BUGS[::5]         # the first of them belong to the convolution, the last to the loss
+SOME = BUGS[::8]             # from the convolution to the loss, of every operation a few
 
 
 @pytest.fixture(scope="module")
 def some_results():
-    return [examine(bug) for bug in EVERY_FIFTH]
+    return [examine(bug) for bug in SOME]
 
 
 def test_bank_holds_many_bugs_of_every_cause():

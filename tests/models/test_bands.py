@@ -33,13 +33,18 @@ def in_tiles(model, image, largest):
 
 
 NETWORKS = list(itertools.product((32, 16, 8), ("exact", "caffe")))
-STRIPS = [(33, 1177), (1153, 40), (21, 900), (801, 9), (1152, 30), (50, 1155)]      # three tiles each
+STRIPS = [(33, 1177), (1153, 40), (21, 900), (801, 9), (1152, 30), (50, 1155)]  # three tiles each
 SQUARES = [(801, 1177), (769, 1100), (1100, 775), (1153, 790), (900, 1152), (850, 1155)]
 
 
-@pytest.mark.parametrize("stride, geometry, h, w", [
-    (*network, *size) for network, size in zip(NETWORKS, STRIPS)] + [
-    pytest.param(*network, *size, marks=pytest.mark.slow) for network, size in zip(NETWORKS, SQUARES)])
+@pytest.mark.parametrize(
+    "stride, geometry, h, w",
+    [(*network, *size) for network, size in zip(NETWORKS, STRIPS)]
+    + [
+        pytest.param(*network, *size, marks=pytest.mark.slow)
+        for network, size in zip(NETWORKS, SQUARES)
+    ],
+)
 def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w):
     model, image = narrow(stride, geometry), picture(h, w)
     whole, one = in_tiles(model, image, bands.LARGEST)

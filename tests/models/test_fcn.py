@@ -48,11 +48,19 @@ def test_parameter_counts_of_the_layers():
                          ("score_pool4", 10_773), ("score_pool3", 5_397)):
         assert sum(parameters[f"{layer}.{key}"].size for key in ("weight", "bias")) == count
     assert parameters["fc6.weight"].size == 102_760_448
-    assert sum(parameters[name].size for name in parameters if name.startswith("conv")) == 14_714_688
+    assert (
+        sum(parameters[name].size for name in parameters if name.startswith("conv")) == 14_714_688
+    )
 
 
-@pytest.mark.parametrize("stride, names", [
-    (32, ["upscore"]), (16, ["upscore2", "upscore16"]), (8, ["upscore2", "upscore_pool4", "upscore8"])])
+@pytest.mark.parametrize(
+    "stride, names",
+    [
+        (32, ["upscore"]),
+        (16, ["upscore2", "upscore16"]),
+        (8, ["upscore2", "upscore_pool4", "upscore8"]),
+    ],
+)
 def test_names_are_those_of_the_paper(stride, names):
     model = minifcn.FCN(stride, 2, width=1 / 64, fc_channels=1, upsampling="learned")
     assert [name for name in model.parameters if name.startswith("upscore")] == \
@@ -161,7 +169,9 @@ def test_gradients_of_a_batch_are_the_sums_over_its_images(engine):
         for name, gradient in model.gradients.items():
             sums[name] = sums[name] + gradient
     for name, gradient in whole.items():
-        np.testing.assert_allclose(gradient, sums[name], rtol=0, atol=1e-11 * np.abs(gradient).max())
+        np.testing.assert_allclose(
+            gradient, sums[name], rtol=0, atol=1e-11 * np.abs(gradient).max()
+        )
 
 
 def test_training_scores_are_the_prediction_scores_without_dropout(engine):
@@ -198,8 +208,11 @@ def test_dropout_advances_by_one_a_step_and_repeats_on_request(engine):
 def test_masks_of_the_two_dropouts_and_of_two_steps_differ(engine, monkeypatch):
     model, masks = small(fc_channels=64), []
     forward = minifcn.ops.dropout_forward
-    monkeypatch.setattr(minifcn.ops, "dropout_forward",
-                        lambda *arguments: masks.append(forward(*arguments)[1]) or forward(*arguments))
+    monkeypatch.setattr(
+        minifcn.ops,
+        "dropout_forward",
+        lambda *arguments: masks.append(forward(*arguments)[1]) or forward(*arguments),
+    )
     for _ in range(2):
         model.forward(images(1, 40, 40), training=True)
     for one, other in itertools.combinations(masks, 2):
@@ -234,7 +247,9 @@ def test_at_once_scales_the_pools_before_their_scores(engine):
 def test_predict_gives_class_ids_of_one_image_or_of_a_list(engine):
     model = small()
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (h, w, 3)).astype(np.uint8) for h, w in ((40, 33), (1, 1), (9, 64))]
+    pictures = [
+        rng.integers(0, 256, (h, w, 3)).astype(np.uint8) for h, w in ((40, 33), (1, 1), (9, 64))
+    ]
     masks = model.predict(pictures)
     for picture, mask in zip(pictures, masks, strict=True):
         assert mask.shape == picture.shape[:2] and mask.dtype == np.uint8
@@ -265,10 +280,16 @@ def test_networks_that_do_not_exist(argument, value):
         minifcn.FCN(**{"width": 1 / 64, "fc_channels": 1, argument: value})
 
 
-@pytest.mark.parametrize("x, message", [
-    (np.zeros((1, 5, 5, 4), np.float32), r"\(n, h, w, 3\)"), (np.zeros((5, 5, 3), np.float32), "batch"),
-    (np.zeros((1, 0, 5, 3), np.float32), "at least one pixel"), ([[1]], "list"),
-    (np.zeros((1, 5, 5, 3)), "float64, the network float32")])
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.zeros((1, 5, 5, 4), np.float32), r"\(n, h, w, 3\)"),
+        (np.zeros((5, 5, 3), np.float32), "batch"),
+        (np.zeros((1, 0, 5, 3), np.float32), "at least one pixel"),
+        ([[1]], "list"),
+        (np.zeros((1, 5, 5, 3)), "float64, the network float32"),
+    ],
+)
 def test_forward_refuses_what_is_no_batch(x, message):
     with pytest.raises(ValueError, match=message):
         small().forward(x)
@@ -304,5 +325,5 @@ def test_backward_needs_a_training_pass_each_time():
 
 
 def test_gradients_exist_after_backward_only():
-    with pytest.raises(ValueError, match="fc6.weight has no gradient yet"):
+    with pytest.raises(ValueError, match=r"fc6.weight has no gradient yet"):
         small().gradients["fc6.weight"]

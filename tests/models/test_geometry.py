@@ -74,12 +74,12 @@ def test_a_padding_that_is_too_small_is_refused_with_advice(stride, least):
     assert plan(500, stride, Geometry(least, 0, aligned=False)).output.offset == 0
     with pytest.raises(ValueError, match="pad more"):
         plan(500, stride, Geometry(least - 1, 0, aligned=False))
-    with pytest.raises(ValueError, match="fc6 has no output left for 30 pixels.*pad more"):
+    with pytest.raises(ValueError, match=r"fc6 has no output left for 30 pixels.*pad more"):
         plan(30, stride, Geometry(1, 0, aligned=False))
 
 
 def test_grids_that_do_not_lie_on_one_another_cannot_be_fused():
-    with pytest.raises(ValueError, match="do not lie on one another.*0.5 cells apart"):
+    with pytest.raises(ValueError, match=r"do not lie on one another.*0.5 cells apart"):
         overlap("score_pool4", Grid(9, 16.0, 0.0), "upscore2", Grid(9, 16.0, 8.0))
     with pytest.raises(ValueError, match="cells every 16 and 32 pixels"):
         overlap("score_pool4", Grid(9, 16.0, 0.0), "upscore2", Grid(9, 32.0, 0.0))
@@ -114,7 +114,12 @@ def test_a_score_cell_sees_404_pixels_and_no_more():
 
 
 def test_exact_geometry_pads_half_a_stride():
-    assert [GEOMETRIES["exact"].upsampling_padding(factor) for factor in (32, 16, 8, 2)] == [16, 8, 4, 1]
+    assert [GEOMETRIES["exact"].upsampling_padding(factor) for factor in (32, 16, 8, 2)] == [
+        16,
+        8,
+        4,
+        1,
+    ]
     assert [plan(500, stride, "exact").output.offset for stride in STRIDES] == [0, 0, 0]
 
 

@@ -12,10 +12,13 @@ import pytest
 
 import minifcn
 from minifcn.models.network import voc_palette
+from minifcn.ops import reference
 
 
 def small(stride=8, seed=1, **options):
-    model = minifcn.FCN(stride, **({"classes": 3, "width": 1 / 32, "fc_channels": 6, "seed": seed} | options))
+    model = minifcn.FCN(
+        stride, **({"classes": 3, "width": 1 / 32, "fc_channels": 6, "seed": seed} | options)
+    )
     rng = np.random.default_rng(5)
     for name in model.parameters:
         if name.startswith("score_") or name.endswith("bias"):
@@ -104,7 +107,7 @@ def test_weights_are_prepared_once_while_nobody_else_can_write():
         return weight.copy()
 
     def conv2d_relu_forward(x, weight, bias, stride=1, padding=0, prepared=None):
-        y = minifcn.ops.reference.conv2d_forward(x, weight if prepared is None else prepared,
+        y = reference.conv2d_forward(x, weight if prepared is None else prepared,
                                                  bias, stride, padding)
         return np.maximum(y, 0)
 
@@ -139,7 +142,9 @@ def test_assignment_writes_into_the_live_array():
     weight = model.parameters["fc7.weight"]
     model.parameters["fc7.weight"] = np.ones_like(weight)
     assert (weight == 1).all() and model.parameters["fc7.weight"] is weight
-    with pytest.raises(ValueError, match=r"fc7.weight has shape \(1, 1, 6, 6\), the new values \(6, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"fc7.weight has shape \(1, 1, 6, 6\), the new values \(6, 6\)"
+    ):
         model.parameters["fc7.weight"] = np.ones((6, 6))
     with pytest.raises(KeyError):
         model.parameters["fc9.weight"]
@@ -192,28 +197,26 @@ def test_several_python_threads_may_predict_at_once(engine):
                 np.testing.assert_array_equal(got, wanted)
 
 
-WORKQUEUE = """
-import sys
-from concurrent.futures import ThreadPoolExecutor
-import numba
+FORKED = """
+import multiprocessing, sys
 import numpy as np
 import minifcn
 model = minifcn.FCN(8, 3, width=1 / 32, fc_channels=6)
 model.parameters["score_fr.weight"][...] = 1
 image = np.random.default_rng(0).integers(0, 256, (70, 80, 3)).astype(np.uint8)
 expected = model.probabilities(image)
-with ThreadPoolExecutor(4) as pool:
-    for got in pool.map(model.probabilities, [image] * 12):
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for got in pool.map(model.probabilities, [image] * 4):
         assert np.array_equal(got, expected)
-assert numba.threading_layer() == "workqueue"
 print("survived")
 """
 
 
-def test_numbas_fallback_threading_layer_survives_them_too():
-    """It aborts the process when two Python threads meet in it; a fresh process, so that it may."""
-    run = subprocess.run([sys.executable, "-c", WORKQUEUE], capture_output=True, text=True, timeout=120,
-                         env={**os.environ, "NUMBA_THREADING_LAYER": "workqueue"})
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_process_forked_after_a_prediction_predicts_too():
+    """It has none of its parent's threads; in a fresh process, with a limit in case it hangs."""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True,
+                         text=True, timeout=300)
     assert run.stdout == "survived\n", run.stderr
 
 
@@ -264,14 +267,18 @@ def test_a_missing_layer_is_no_silent_partial_copy():
     """fc6 silently not copied: mean IU 30 instead of 63."""
     vgg = minifcn.convolutionalize(minifcn.VGG16(5, width=1 / 32, fc_channels=6))
     del vgg.fc6.parameters["weight"]
-    with pytest.raises(ValueError, match="fc6.weight is missing in the other network"):
+    with pytest.raises(ValueError, match=r"fc6.weight is missing in the other network"):
         small().copy_from(vgg)
 
 
 def test_other_classes_on_request():
     model, other = small(classes=3), small(classes=4, seed=8)
     report = model.copy_from(other, new_layers=("score_fr", "score_pool4", "score_pool3"))
-    assert {name.split(".")[0] for name in report.initial} == {"score_fr", "score_pool4", "score_pool3"}
+    assert {name.split(".")[0] for name in report.initial} == {
+        "score_fr",
+        "score_pool4",
+        "score_pool3",
+    }
     assert model.class_names == ["class 0", "class 1", "class 2"] and len(model.palette) == 3
     np.testing.assert_array_equal(model.parameters["fc6.weight"], other.parameters["fc6.weight"])
     with pytest.raises(ValueError, match="there is no layer score_pool5"):

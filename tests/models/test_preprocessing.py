@@ -24,7 +24,9 @@ def test_imagenet_is_torchvisions(dtype, tolerance):
     (Preprocessing.caffe_vgg(), (103.939, 116.779, 123.68))])
 def test_caffes_are_bgr_less_a_mean(made, mean):
     image = picture()
-    np.testing.assert_allclose(made.apply(image), image[:, :, ::-1] - np.array(mean), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(
+        made.apply(image), image[:, :, ::-1] - np.array(mean), rtol=0, atol=2e-5
+    )
 
 
 def test_the_image_is_left_alone_and_may_be_scattered():

@@ -7,7 +7,9 @@ from minifcn.models.vgg import scaled
 
 
 def small(**options):
-    return minifcn.VGG16(**({"classes": 5, "width": 1 / 32, "fc_channels": 7, "dropout": 0.0} | options))
+    return minifcn.VGG16(
+        **({"classes": 5, "width": 1 / 32, "fc_channels": 7, "dropout": 0.0} | options)
+    )
 
 
 def images(*shape, dtype="float32"):
@@ -54,7 +56,14 @@ def test_gradients_of_the_classifier_are_those_of_finite_differences(engine):
     x, dscores = images(1, 200, 210, dtype="float64"), rng.standard_normal((1, 2))
     model.forward(x, training=True)
     model.backward(dscores)
-    for name in ("conv1_1.weight", "conv3_2.bias", "conv5_3.weight", "fc6.weight", "fc7.bias", "fc8.weight"):
+    for name in (
+        "conv1_1.weight",
+        "conv3_2.bias",
+        "conv5_3.weight",
+        "fc6.weight",
+        "fc7.bias",
+        "fc8.weight",
+    ):
         weight, gradient = model.parameters[name], model.gradients[name]
         place, h = np.unravel_index(np.abs(gradient).argmax(), gradient.shape), 1e-6
         before, sums = weight[place], []
@@ -74,11 +83,13 @@ def test_convolutionalize_keeps_the_numbers(engine, h, w):
     expected = vgg.forward(x)
     scores = network.forward(x)
     assert scores.shape == (2, 1, 1, 5)
-    np.testing.assert_allclose(scores[:, 0, 0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        scores[:, 0, 0], expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+    )
 
 
 def test_convolutionalize_makes_maps_of_larger_images(engine):
-    """The place (0, 1) of the map sees the image from pixel 32 on; inside, away from the padding."""
+    """One place of the map for each 32 pixels that the image is larger."""
     network = minifcn.convolutionalize(small(seed=2))
     assert network.forward(images(1, 256, 320)).shape == (1, 2, 4, 5)
 
@@ -101,7 +112,9 @@ def test_convolutionalize_shares_nothing_and_changes_nothing():
 def test_an_fcn_starts_from_the_surgery(engine):
     vgg = small(seed=2)
     model = minifcn.FCN(32, 3, width=1 / 32, fc_channels=7, seed=9)
-    with pytest.raises(ValueError, match=r"fc6.weight has shape \(7, 7, 16, 7\) here and \(784, 7\)"):
+    with pytest.raises(
+        ValueError, match=r"fc6.weight has shape \(7, 7, 16, 7\) here and \(784, 7\)"
+    ):
         model.copy_from(vgg)
     report = model.copy_from(minifcn.convolutionalize(vgg))
     assert report.initial == ["score_fr.weight", "score_fr.bias"]
@@ -111,7 +124,9 @@ def test_an_fcn_starts_from_the_surgery(engine):
 
 
 def test_the_fully_connected_form_says_which_images_it_takes():
-    with pytest.raises(ValueError, match="7 x 7 cells of pool5, this image gives 8 x 7; use 224 x 224"):
+    with pytest.raises(
+        ValueError, match="7 x 7 cells of pool5, this image gives 8 x 7; use 224 x 224"
+    ):
         small().forward(images(1, 225, 224))
 
 

@@ -23,7 +23,7 @@ NETWORKS = list(itertools.product((32, 16, 8), ("exact", "caffe")))
 
 
 def network(stride, geometry, upsampling, at_once, dtype, width=1 / 16, classes=5):
-    """A small network in which every number matters: random biases, score and upsampling weights."""
+    """A small network in which every number matters: random biases, scores and upsampling."""
     model = minifcn.FCN(stride, classes, geometry, width, fc_channels=24, upsampling=upsampling,
                         at_once=at_once, dropout=0.0, dtype=dtype)
     rng = np.random.default_rng(stride)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import minifcn
 from minifcn import ops
+from minifcn.ops import checks
 
 torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402
@@ -20,13 +21,14 @@ def random(shape, dtype, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def close(got, expected, dtype, what=""):
+def close(got, expected, dtype, what="", tolerance=None):
     """Equal to the tolerance, in units of the largest value."""
+    tolerance = tolerance or TOLERANCE[dtype]
     expected = np.asarray(expected)
     assert got.shape == expected.shape and got.dtype == dtype, what
     if expected.size:
         error = np.abs(got - expected).max()
-        assert error <= TOLERANCE[dtype] * np.abs(expected).max(), f"{what}: off by {error}"
+        assert error <= tolerance * np.abs(expected).max(), f"{what}: off by {error}"
 
 
 def nchw(x):
@@ -43,6 +45,12 @@ def tensor(array, *axes):
     return torch.tensor(np.ascontiguousarray(array), requires_grad=True)
 
 
+def pairs(largest):
+    """A whole number, or one for rows and one for columns."""
+    numbers = st.integers(1, largest)
+    return numbers | st.tuples(numbers, numbers)
+
+
 @st.composite
 def convolutions(draw):
     """Shapes that fit, 3x3 with padding 1 (Winograd's case) and 1x1 as often as all others."""
@@ -54,7 +62,15 @@ def convolutions(draw):
                              st.tuples(st.integers(0, 4), st.integers(0, 4))))
     extents = [draw(st.integers(max(1, k - 2 * p), 20)) for k, p in zip(kernel, padding)]
     channels = st.one_of(st.integers(1, 5), st.sampled_from([16, 17, 64, 70]))
-    return draw(st.integers(1, 3)), *extents, draw(channels), draw(channels), kernel, stride, padding
+    return (
+        draw(st.integers(1, 3)),
+        *extents,
+        draw(channels),
+        draw(channels),
+        kernel,
+        stride,
+        padding,
+    )
 
 
 @settings(max_examples=60)
@@ -99,18 +115,24 @@ def test_conv2d(engine, case, dtype):
     ((1, 62, 50, 3), (3, 3), 64, 100), ((1, 16, 12, 128), (7, 7), 96, 3),
     ((1, 22, 25, 64), (7, 7), 64, 0), ((2, 16, 12, 256), (1, 1), 21, 0)])
 def test_conv2d_in_the_shapes_of_vgg(engine, shape, kernel, c_out, padding, dtype):
+    """Here the fast engine takes Winograd's way, which rounds more: 5e-5 of float64's truth."""
     x = np.maximum(random(shape, dtype), 0)
-    weight = random((*kernel, shape[3], c_out), dtype, 1) / np.sqrt(kernel[0]**2 * shape[3] / 2)
-    weight, bias = weight.astype(dtype), random(c_out, dtype, 2)
-    x_, weight_, bias_ = nchw(x), tensor(weight, 3, 2, 0, 1), tensor(bias)
+    weight = random((*kernel, shape[3], c_out), "float64", 1)
+    weight = (weight / np.sqrt(kernel[0] * kernel[1] * shape[3] / 2)).astype(dtype)
+    bias = random(c_out, dtype, 2)
+    x_, weight_, bias_ = (leaf.double().detach().requires_grad_() for leaf in (
+        nchw(x), tensor(weight, 3, 2, 0, 1), tensor(bias)))
     y_ = F.conv2d(x_, weight_, bias_, 1, padding)
     dy = random(nhwc(y_).shape, dtype, 3)
-    y_.backward(nchw(dy).detach())
-    close(ops.conv2d_forward(x, weight, bias, 1, padding), nhwc(y_), dtype, "y")
+    y_.backward(nchw(dy).detach().double())
     dx, dweight, dbias = ops.conv2d_backward(dy, x, weight, 1, padding)
-    close(dx, nhwc(x_.grad), dtype, "dx")
-    close(dweight, weight_.grad.numpy().transpose(2, 3, 1, 0), dtype, "dweight")
-    close(dbias, bias_.grad, dtype, "dbias")
+    winograd = engine == "fast" and dtype == "float32" and kernel != (1, 1)
+    for name, got, expected in (
+            ("y", ops.conv2d_forward(x, weight, bias, 1, padding), nhwc(y_)),
+            ("dx", dx, nhwc(x_.grad)),
+            ("dweight", dweight, weight_.grad.numpy().transpose(2, 3, 1, 0)),
+            ("dbias", dbias, bias_.grad.numpy())):
+        close(got, expected, dtype, name, 5e-5 if winograd else TOLERANCE[dtype])
 
 
 @settings(max_examples=40)
@@ -134,7 +156,7 @@ def test_conv_transpose2d(engine, case, dtype, with_bias):
 
 @settings(max_examples=40)
 @given(shape=st.tuples(*[st.integers(1, n) for n in (2, 6, 6, 20)]),
-       factor_and_padding=st.sampled_from([(2, 1), (2, 0), (8, 4), (16, 8), (32, 16), (4, 0)]),
+       factor_and_padding=st.sampled_from([(2, 1), (2, 0), (8, 4), (16, 8), (32, 16), (4, (0, 1))]),
        dtype=dtypes)
 def test_bilinear_upsample(engine, shape, factor_and_padding, dtype):
     factor, padding = factor_and_padding
@@ -150,11 +172,12 @@ def test_bilinear_upsample(engine, shape, factor_and_padding, dtype):
 
 
 @settings(max_examples=60)
-@given(shape=st.tuples(*[st.integers(1, n) for n in (3, 13, 13, 20)]), size=st.integers(1, 4),
-       stride=st.integers(1, 3), ceil_mode=st.booleans(), dtype=dtypes, ties=st.booleans())
+@given(shape=st.tuples(*[st.integers(1, n) for n in (3, 13, 13, 20)]), size=pairs(4),
+       stride=pairs(3), ceil_mode=st.booleans(), dtype=dtypes, ties=st.booleans())
 def test_max_pool2d(engine, shape, size, stride, ceil_mode, dtype, ties):
     # PyTorch refuses an image smaller than the first window; here there is at least one window
-    assume(min(shape[1:3]) > size - (stride if ceil_mode else 1))
+    assume(all(extent > k - (s if ceil_mode else 1) for extent, k, s in zip(
+        shape[1:3], checks.pair(size), checks.pair(stride))))
     x = random(shape, dtype)
     x = np.round(x) if ties else x
     y, argmax = ops.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -200,7 +223,11 @@ def test_softmax_cross_entropy(engine, shape, classes, dtype, reduction, ignore,
 @given(sizes=st.tuples(*[st.integers(1, n) for n in (5, 200, 70)]), dtype=dtypes)
 def test_linear(engine, sizes, dtype):
     n, c_in, c_out = sizes
-    x, weight, bias = random((n, c_in), dtype), random((c_in, c_out), dtype, 1), random(c_out, dtype, 2)
+    x, weight, bias = (
+        random((n, c_in), dtype),
+        random((c_in, c_out), dtype, 1),
+        random(c_out, dtype, 2),
+    )
     x_, weight_, bias_ = tensor(x), tensor(weight, 1, 0), tensor(bias)
     y_ = F.linear(x_, weight_, bias_)
     dy = random((n, c_out), dtype, 3)
@@ -224,17 +251,21 @@ def test_relu(engine, dtype):
 
 
 def test_sgd_is_caffes_for_a_changing_rate():
-    """v = momentum v + rate g; PyTorch multiplies by the rate afterwards, so it is no judge here."""
+    """v = momentum v + rate g; PyTorch multiplies by the rate afterwards: it is no judge here."""
     parameters = {"a.weight": random((3, 4), "float64"), "a.bias": random(4, "float64", 1)}
     expected = {name: array.copy() for name, array in parameters.items()}
     velocity = {name: np.zeros_like(array) for name, array in parameters.items()}
     optimizer = minifcn.SGD(parameters, rate=0.1, momentum=0.99, decay=5e-4)
     for step in range(5):
-        gradients = {name: random(array.shape, "float64", step) for name, array in parameters.items()}
+        gradients = {
+            name: random(array.shape, "float64", step) for name, array in parameters.items()
+        }
         optimizer.step(gradients, factor=0.5**step)
         for name, multiple, decay in (("a.weight", 1, 5e-4), ("a.bias", 2, 0)):
             rate = 0.1 * 0.5**step * multiple
-            velocity[name] = 0.99 * velocity[name] + rate * (gradients[name] + decay * expected[name])
+            velocity[name] = 0.99 * velocity[name] + rate * (
+                gradients[name] + decay * expected[name]
+            )
             expected[name] = expected[name] - velocity[name]
             np.testing.assert_allclose(parameters[name], expected[name], rtol=1e-13)
 
@@ -265,8 +296,11 @@ def run_onnx(operator, inputs, **attributes):
 @pytest.mark.parametrize("h, w, kernel, stride, padding", [
     (11, 14, 3, 1, 1), (9, 9, 7, 1, 3), (12, 10, 1, 1, 0), (13, 8, 5, 2, 2), (1, 1, 3, 1, 100)])
 def test_conv2d_beside_onnx_runtime(engine, h, w, kernel, stride, padding):
-    x, weight, bias = (random((2, h, w, 6), "float32"), random((kernel, kernel, 6, 9), "float32", 1),
-                       random(9, "float32", 2))
+    x, weight, bias = (
+        random((2, h, w, 6), "float32"),
+        random((kernel, kernel, 6, 9), "float32", 1),
+        random(9, "float32", 2),
+    )
     y = run_onnx("Conv", [x.transpose(0, 3, 1, 2), weight.transpose(3, 2, 0, 1), bias],
                  strides=[stride] * 2, pads=[padding] * 4)
     close(ops.conv2d_forward(x, weight, bias, stride, padding), y.transpose(0, 2, 3, 1), "float32")
@@ -308,5 +342,7 @@ def test_conv2d_is_opencvs_filter(engine, kernel):
     x, weight = random((1, 15, 18, 1), "float64"), random((*kernel, 1, 4), "float64", 1)
     y = ops.conv2d_forward(x, weight, np.zeros(4), 1, (kernel[0] // 2, kernel[1] // 2))
     for f in range(4):
-        filtered = cv2.filter2D(x[0, :, :, 0], -1, weight[:, :, 0, f], borderType=cv2.BORDER_CONSTANT)
+        filtered = cv2.filter2D(
+            x[0, :, :, 0], -1, weight[:, :, 0, f], borderType=cv2.BORDER_CONSTANT
+        )
         np.testing.assert_allclose(y[0, :, :, f], filtered, rtol=0, atol=1e-12)

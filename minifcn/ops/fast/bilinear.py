@@ -11,10 +11,9 @@ kernel; the gradient is its adjoint, with the passes in reverse. A task owns one
 the result, so no two add to the same value.
 """
 import numpy as np
-from numba import prange
 
-from minifcn.ops.checks import bilinear_kernel, conv_transpose2d_size, dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.checks import bilinear_kernel, conv_transpose2d_size, dense, pair
+from minifcn.ops.compiling import compiled, parallel
 
 
 @compiled
@@ -32,10 +31,10 @@ def _gather_forward(x, line, factor, padding, a, y):
         _add_multiple(y, line[a + padding - i * factor], x[i])
 
 
-@compiled(parallel=True)
-def _upsample(x, line, factor, padding, y):
+@parallel
+def _upsample(thread, begin, end, x, line, factor, padding, y):
     extent = y.shape[1]
-    for task in prange(y.shape[0] * extent):
+    for task in range(begin, end):
         o, a = task // extent, task % extent
         _gather_forward(x[o], line, factor, padding, a, y[o, a])
 
@@ -49,10 +48,10 @@ def _gather_backward(dy, line, factor, padding, i, dx):
         _add_multiple(dx, line[a - start], dy[a])
 
 
-@compiled(parallel=True)
-def _downsample(dy, line, factor, padding, dx):
+@parallel
+def _downsample(thread, begin, end, dy, line, factor, padding, dx):
     extent = dx.shape[1]
-    for task in prange(dx.shape[0] * extent):
+    for task in range(begin, end):
         o, i = task // extent, task % extent
         _gather_backward(dy[o], line, factor, padding, i, dx[o, i])
 
@@ -62,20 +61,19 @@ def _line(size, dtype):
 
 
 def bilinear_upsample_forward(x, factor, size, padding):
-    n, h, w, c = x.shape
-    oh, ow = (conv_transpose2d_size(extent, size, factor, padding) for extent in (h, w))
+    padding, (n, h, w, c) = pair(padding), x.shape
+    oh, ow = (conv_transpose2d_size(extent, size, factor, p) for extent, p in zip((h, w), padding))
     line = _line(size, x.dtype)
     t, y = np.empty((n * h, ow, c), x.dtype), np.empty((n, oh, ow * c), x.dtype)
-    _upsample(dense(x).reshape(n * h, w, c), line, factor, padding, t)
-    _upsample(t.reshape(n, h, ow * c), line, factor, padding, y)
+    _upsample(n * h * ow, dense(x).reshape(n * h, w, c), line, factor, padding.columns, t)
+    _upsample(n * oh, t.reshape(n, h, ow * c), line, factor, padding.rows, y)
     return y.reshape(n, oh, ow, c)
 
 
 def bilinear_upsample_backward(dy, factor, size, padding, x_shape):
-    n, h, w, c = x_shape
-    _, oh, ow, _ = dy.shape
+    padding, (n, h, w, c), (_, oh, ow, _) = pair(padding), x_shape, dy.shape
     line = _line(size, dy.dtype)
     dt, dx = np.empty((n, h, ow * c), dy.dtype), np.empty((n * h, w, c), dy.dtype)
-    _downsample(dense(dy).reshape(n, oh, ow * c), line, factor, padding, dt)
-    _downsample(dt.reshape(n * h, ow, c), line, factor, padding, dx)
+    _downsample(n * h, dense(dy).reshape(n, oh, ow * c), line, factor, padding.rows, dt)
+    _downsample(n * h * w, dt.reshape(n * h, ow, c), line, factor, padding.columns, dx)
     return dx.reshape(x_shape)

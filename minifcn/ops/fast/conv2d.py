@@ -12,10 +12,9 @@ ReLU costs nothing here: each result passes ``max(value, floor)`` on its way to 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from ..checks import Pair, conv2d_size, dense, pair
-from ..compiling import compiled
+from ..compiling import parallel
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 from .memory import empty
@@ -72,28 +71,26 @@ def prepare_conv2d(weight, stride=1, padding=0):
 CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
 
 
-@compiled(parallel=True)
-def _mask_and_sum(dy, y, masked, sums, chunk):
+@parallel
+def _mask_and_sum(thread, begin, end, dy, y, masked, sums, chunk):
     pixels, filters = masked.shape
-    for index in prange(sums.shape[0]):
-        part = np.int64(index)
-        total = sums[part]
+    for task in range(begin, end):
+        total = sums[task]
         total[:] = 0
-        for p in range(part * chunk, min(pixels, (part + 1) * chunk)):
+        for p in range(task * chunk, min(pixels, (task + 1) * chunk)):
             for f in range(filters):
                 value = dy[p, f] if y[p, f] > 0 else dy.dtype.type(0)
                 masked[p, f] = value
                 total[f] += value
 
 
-@compiled(parallel=True)
-def _sum(dy, sums, chunk):
+@parallel
+def _sum(thread, begin, end, dy, sums, chunk):
     pixels, filters = dy.shape
-    for index in prange(sums.shape[0]):
-        part = np.int64(index)
-        total = sums[part]
+    for task in range(begin, end):
+        total = sums[task]
         total[:] = 0
-        for p in range(part * chunk, min(pixels, (part + 1) * chunk)):
+        for p in range(task * chunk, min(pixels, (task + 1) * chunk)):
             for f in range(filters):
                 total[f] += dy[p, f]
 
@@ -108,7 +105,7 @@ def _partial_sums(dy):
 def sum_pixels(dy):
     """dbias: the sum over everything but the channels."""
     sums, chunk = _partial_sums(dy)
-    _sum(dy.reshape(-1, dy.shape[-1]), sums, chunk)
+    _sum(len(sums), dy.reshape(-1, dy.shape[-1]), sums, chunk)
     return sums.sum(axis=0)
 
 
@@ -127,6 +124,8 @@ def _backward(dy, x, weight, stride, padding, need_dx):
         dx = winograd.convolve(dy, weight, None, beyond, turned=True)
     elif need_dx:
         dx = direct.scatter(plan, dy, weight, np.zeros(x.shape[3], x.dtype))
+    if kernel.rows == 3 and _pays(x.shape, kernel, stride, dy.shape):
+        return dx, winograd.gradient(dy, x, padding)
     return dx, direct.gradient(plan, dy, x)
 
 
@@ -140,7 +139,7 @@ def conv2d_relu_backward(dy, y, x, weight, stride=1, padding=0, need_dx=True):
     dy, filters = dense(dy), dy.shape[3]
     masked = empty(dy.shape, dy.dtype)
     sums, chunk = _partial_sums(dy)
-    _mask_and_sum(dy.reshape(-1, filters), dense(y).reshape(-1, filters), masked.reshape(-1, filters),
+    _mask_and_sum(len(sums), dy.reshape(-1, filters), dense(y).reshape(-1, filters), masked.reshape(-1, filters),
                   sums, chunk)
     dx, dweight = _backward(masked, dense(x), dense(weight), stride, padding, need_dx)
     return dx, dweight, sums.sum(axis=0)

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 
 from ..checks import Pair
-from ..compiling import compiled
-from .gemm import (NO_FLOOR, copy_block, multiply_panel, pack, round_up, tile_columns, tile_of)
+from ..compiling import compiled, parallel
+from .gemm import (DENSE, SAME, keep_apart, COLUMNS, NO_FLOOR, ROWS, copy_block, multiply_panel, pack, pack_rows, round_up, tile_columns, tile_of)
 from .memory import empty, scratch
 
+PLACES = 256            # of a sum for dweight that is taken at once
 PATCHES = 2 ** 16       # elements of the patches of a task: 256 KB, a quarter of an L2 cache
 PARTIAL = 2 ** 21       # elements of all partial sums of dweight, about
 CHUNKS = 32             # of places, at most, each with its own partial sum of dweight
@@ -61,40 +61,44 @@ def inside(plan, j):
 
 
 @compiled
-def gather(plan, x, place, count, ki0, rows, patches, p0):
-    """patches[place, ki, kj, c] for some places, counted over all images, and kernel rows."""
-    c = plan.channels
-    line = plan.kernel_columns * c
+def gather(plan, x, place, count, q0, q1, patches, p0):
+    """patches[place, q0:q1] for some places, counted over all images; q counts (ki, kj, c).
+
+    For each kernel row, what lies inside the image is one run of memory, with zeros on both sides.
+    """
+    keep_apart()
+    line = plan.kernel_columns * plan.channels
     for p in range(count):
         i, j = divmod(place + p, plan.out_width)
         image, i = divmod(i, plan.out_height)
         left, first, last = inside(plan, j)
-        for ki in range(rows):
-            a = i * plan.stride_rows - plan.pad_rows + ki0 + ki
-            target = p0 + (p * rows + ki) * line
-            if 0 <= a < plan.height:
-                source = ((image * plan.height + a) * plan.width + left + first) * c
-                for q in range(first * c):
-                    patches[target + q] = 0
-                copy_block(x, source, 0, 1, 1, (last - first) * c, patches, target + first * c, 0,
-                           (plan.kernel_columns - first) * c)
-            else:
-                for q in range(line):
-                    patches[target + q] = 0
+        for ki in range(q0 // line, (q1 + line - 1) // line):
+            begin, end = max(q0, ki * line), min(q1, (ki + 1) * line)
+            target = p0 + p * (q1 - q0) + begin - q0
+            a = i * plan.stride_rows - plan.pad_rows + ki
+            run_begin = min(end, max(begin, ki * line + first * plan.channels))
+            run_end = max(run_begin, min(end, ki * line + last * plan.channels))
+            if not 0 <= a < plan.height:
+                run_begin = run_end = end
+            for q in range(begin, run_begin):
+                patches[target + q - begin] = 0
+            source = ((image * plan.height + a) * plan.width + left) * plan.channels
+            copy_block(x, source + run_begin - ki * line, SAME, DENSE, np.int64(1), run_end - run_begin,
+                       patches, target + run_begin - begin, SAME, end - run_begin)
 
 
-@compiled(parallel=True)
-def _forward(plan, x, panels, bias, y, floor, group, patches):
+@parallel
+def _forward(thread, begin, end, plan, x, panels, bias, y, floor, group, patches):
     width = tile_columns(y)
     depth = plan.kernel_rows * plan.kernel_columns * plan.channels
     places = plan.images * plan.out_height * plan.out_width
-    for index in prange((places + group - 1) // group):
-        place = np.int64(index) * group
-        count, own = min(group, places - place), numba.get_thread_id() * group * depth
-        gather(plan, x, place, count, 0, plan.kernel_rows, patches, own)
+    for task in range(begin, end):
+        place = task * group
+        count, own = min(group, places - place), thread * group * depth
+        gather(plan, x, place, count, SAME, depth, patches, own)
         for f in range(0, plan.filters, width):
-            multiply_panel(count, min(width, plan.filters - f), depth, patches, own, depth, 1,
-                           panels, f * depth, bias, f, 0, y, place * plan.filters + f, plan.filters,
+            multiply_panel(count, min(width, plan.filters - f), depth, patches, own, depth, DENSE,
+                           panels, f * depth, bias, f, SAME, y, place * plan.filters + f, plan.filters,
                            floor)
 
 
@@ -108,20 +112,20 @@ def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
     patches, panels = np.split(room, [threads * group * depth])
     pack(weight.reshape(-1), 0, plan.filters, 1, depth, plan.filters, panels, 0)
     y = empty((plan.images, plan.out_height, plan.out_width, plan.filters), x.dtype)
-    _forward(plan, x.reshape(-1), panels, bias, y.reshape(-1), x.dtype.type(floor), group, patches)
+    _forward(-(-places // group), plan, x.reshape(-1), panels, bias, y.reshape(-1), x.dtype.type(floor), group, patches)
     return y
 
 
-@compiled(parallel=True)
-def _scatter(plan, dy, panels, bias, dx, no_floor, products):
+@parallel
+def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products):
     width, c = tile_columns(dx), plan.channels
     line = plan.kernel_columns * c
     wide = (line + width - 1) // width * width
-    for index in prange(plan.images * plan.height):
-        image, a = divmod(np.int64(index), plan.height)
-        own = numba.get_thread_id() * (plan.out_width + 1) * wide
+    for task in range(begin, end):
+        image, a = divmod(task, plan.height)
+        own = thread * (plan.out_width + 1) * wide
         zeros = own + plan.out_width * wide
-        row = np.int64(index) * plan.width * c
+        row = task * plan.width * c
         for q in range(wide):
             products[zeros + q] = 0
         for b in range(plan.width):
@@ -133,8 +137,8 @@ def _scatter(plan, dy, panels, bias, dx, no_floor, products):
                 continue
             source = (image * plan.out_height + i) * plan.out_width * plan.filters
             for q in range(0, line, width):
-                multiply_panel(plan.out_width, width, plan.filters, dy, source, plan.filters, 1,
-                               panels, (ki * wide + q) * plan.filters, products, zeros, 0,
+                multiply_panel(plan.out_width, width, plan.filters, dy, source, plan.filters, DENSE,
+                               panels, (ki * wide + q) * plan.filters, products, zeros, SAME,
                                products, own + q, wide, no_floor)
             for j in range(plan.out_width):
                 left, first, last = inside(plan, j)
@@ -158,45 +162,53 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
         pack(weight.reshape(-1), ki * line * plan.filters, 1, plan.filters, plan.filters, line,
              panels, ki * wide * plan.filters)
     dx = empty((plan.images, plan.height, plan.width, plan.channels), dy.dtype)
-    _scatter(plan, dy.reshape(-1), panels, bias, dx.reshape(-1), dy.dtype.type(NO_FLOOR), products)
+    _scatter(plan.images * plan.height, plan, dy.reshape(-1), panels, bias, dx.reshape(-1),
+             dy.dtype.type(NO_FLOOR), products)
     return dx
 
 
-@compiled(parallel=True)
-def _gradient(plan, dy, x, chunk, group, sums, no_floor, room):
+@parallel
+def _gradient(thread, begin, end, plan, dy, x, chunk, block, sums, zeros, no_floor, scratch):
     width = tile_columns(sums)
-    line = plan.kernel_columns * plan.channels
+    depth = plan.kernel_rows * plan.kernel_columns * plan.channels
     places = plan.images * plan.out_height * plan.out_width
-    chunks = (places + chunk - 1) // chunk
-    wide = (plan.filters + width - 1) // width * width
-    for index in prange(chunks * plan.kernel_rows):
-        part, ki = divmod(np.int64(index), plan.kernel_rows)
-        patches = numba.get_thread_id() * group * (line + wide)
-        panels = patches + group * line
-        target = (part * plan.kernel_rows + ki) * line * plan.filters
-        for q in range(line * plan.filters):
-            sums[target + q] = 0
-        for place in range(part * chunk, min(places, (part + 1) * chunk), group):
-            count = min(group, min(places, (part + 1) * chunk) - place)
-            gather(plan, x, place, count, ki, 1, room, patches)
-            pack(dy, place * plan.filters, plan.filters, 1, count, plan.filters, room, panels)
-            for f in range(0, plan.filters, width):
-                multiply_panel(line, min(width, plan.filters - f), count, room, patches, 1, line,
-                               room, panels + f * count, sums, target + f, plan.filters,
-                               sums, target + f, plan.filters, no_floor)
+    parts, blocks = (places + chunk - 1) // chunk, (depth + block - 1) // block
+    for task in range(begin, end):
+        part, q0 = divmod(task, blocks)
+        q0, q1 = q0 * block, min(depth, (q0 + 1) * block)
+        patches = thread * PLACES * (2 * block + COLUMNS)
+        turned = patches + PLACES * block
+        panels = turned + PLACES * block
+        target = (part * depth + q0) * plan.filters
+        for place in range(part * chunk, min(places, (part + 1) * chunk), PLACES):
+            count = min(PLACES, min(places, (part + 1) * chunk) - place)
+            gather(plan, x, place, count, q0, q1, scratch, patches)
+            pack_rows(scratch, patches, DENSE, q1 - q0, q1 - q0, count, scratch, turned)
+            for f0 in range(0, plan.filters, COLUMNS):
+                columns = min(COLUMNS, plan.filters - f0)
+                pack(dy, place * plan.filters + f0, plan.filters, DENSE, count, columns, scratch, panels)
+                for f in range(0, columns, width):
+                    goal = target + f0 + f
+                    start, s0, s_row = sums, goal, plan.filters
+                    if place == part * chunk:
+                        start, s0, s_row = zeros, SAME, SAME
+                    multiply_panel(q1 - q0, min(width, columns - f), count,
+                                   scratch, turned, count, DENSE, scratch, panels + f * count,
+                                   start, s0, s_row, sums, goal, plan.filters, no_floor)
 
 
 def gradient(plan: Plan, dy, x) -> np.ndarray:
     """dweight (kh, kw, c, f) of a convolution."""
-    tile, threads = tile_of(dy.dtype), numba.get_num_threads()
+    threads = numba.get_num_threads()
     shape = plan.kernel_rows, plan.kernel_columns, plan.channels, plan.filters
+    depth = plan.kernel_rows * plan.kernel_columns * plan.channels
     places = plan.images * plan.out_height * plan.out_width
-    line, wide = plan.kernel_columns * plan.channels, round_up(plan.filters, tile.columns)
-    chunks = max(1, min(CHUNKS, places // 64, PARTIAL // np.prod(shape)))
+    block = min(ROWS, depth)
+    chunks = max(1, min(CHUNKS, places // 64, PARTIAL // (depth * plan.filters)))
     chunk = -(-places // chunks)
     chunks = -(-places // chunk)
-    group = max(1, min(256, PATCHES // line, chunk))
     sums = empty((chunks, *shape), dy.dtype)
-    _gradient(plan, dy.reshape(-1), x.reshape(-1), chunk, group, sums.reshape(-1),
-              dy.dtype.type(NO_FLOOR), scratch(threads * group * (line + wide), dy.dtype))
+    _gradient(chunks * -(-depth // block), plan, dy.reshape(-1), x.reshape(-1), chunk, block,
+              sums.reshape(-1), np.zeros(COLUMNS, dy.dtype), dy.dtype.type(NO_FLOOR),
+              scratch(threads * PLACES * (2 * block + COLUMNS), dy.dtype))
     return sums[0] if chunks == 1 else sums.sum(axis=0)

@@ -11,10 +11,9 @@ units.
 import math
 
 import numpy as np
-from numba import prange
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import compiled, parallel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
@@ -36,11 +35,11 @@ def _forward_block(x, counter, threshold, scale, y, mask):
         y[i] = x[i] * scale if mask[i] else x.dtype.type(0)
 
 
-@compiled(parallel=True)
-def _forward(x, seed, threshold, scale, y, mask):
+@parallel
+def _forward(thread, begin, end, x, seed, threshold, scale, y, mask):
     key = _mix(seed)
-    for block in prange((x.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, x.size)
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
         _forward_block(x[start:stop], key + np.uint64(start) * GOLDEN, threshold, scale,
                        y[start:stop], mask[start:stop])
 
@@ -51,23 +50,23 @@ def _backward_block(dy, mask, scale, dx):
         dx[i] = dy[i] * scale if mask[i] else dy.dtype.type(0)
 
 
-@compiled(parallel=True)
-def _backward(dy, mask, scale, dx):
-    for block in prange((dy.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, dy.size)
+@parallel
+def _backward(thread, begin, end, dy, mask, scale, dx):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
         _backward_block(dy[start:stop], mask[start:stop], scale, dx[start:stop])
 
 
 def dropout_forward(x, rate, seed):
     y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
     threshold = np.uint64(math.ceil(rate * 2**53))
-    _forward(dense(x).reshape(-1), np.uint64(int(seed) % 2**64), threshold,
+    _forward(-(-x.size // BLOCK), dense(x).reshape(-1), np.uint64(int(seed) % 2**64), threshold,
              x.dtype.type(1 / (1 - rate)), y.reshape(-1), mask.reshape(-1))
     return y, mask
 
 
 def dropout_backward(dy, mask, rate):
     dx = np.empty(dy.shape, dy.dtype)
-    _backward(dense(dy).reshape(-1), dense(mask).reshape(-1),
+    _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(mask).reshape(-1),
               dy.dtype.type(1 / (1 - rate)), dx.reshape(-1))
     return dx

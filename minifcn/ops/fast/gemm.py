@@ -17,20 +17,25 @@ exchanged strides.
 Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
+# NOTE FROM THE LEAD (16:57), to be removed at the end: prange is gone from all kernels. `@parallel` in ops/compiling.py shares tasks
+# (thread, begin, end) out to our own threads: half the compile time, no spinning, no get_thread_id. Keep it; re-read before editing.
+import sys as _sys
+if any("/tmp/fast" in a for a in _sys.argv[:1]): print("LEAD: prange was replaced by compiling.parallel in all kernels; see the note in gemm.py", file=_sys.stderr)
 
+import functools
 import time
 from typing import NamedTuple
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from ..compiling import compiled
+from ..compiling import compiled, parallel
 from .memory import empty, scratch
 
 DEPTH = 256         # of a panel: 256 x 32 floats are 32 KB, two thirds of an L1 cache of 48 KB
@@ -44,6 +49,7 @@ class Tile(NamedTuple):
     """The part of C that the micro-kernel keeps in registers."""
 
     rows: int
+    few_rows: int   # of the second kernel, for what is left at the bottom of C
     vectors: int    # in a row
     lanes: int      # elements of one vector
 
@@ -52,6 +58,7 @@ class Tile(NamedTuple):
         return self.vectors * self.lanes
 
 
+@functools.cache        # asking takes 0.3 ms, and every product asks
 def vector_unit() -> tuple[int, int]:
     """Bytes of a vector and number of vector registers that Numba compiles for.
 
@@ -69,24 +76,38 @@ def vector_unit() -> tuple[int, int]:
 def tile_of(dtype: np.dtype) -> Tile:
     """Two vectors wide, and as many rows as leave registers for B and for the spread element of A."""
     size, registers = vector_unit()
-    return Tile(rows=(registers - 6) // 2 // 2 * 2 if registers == 32 else 6, vectors=2,
+    return Tile(rows=12 if registers == 32 else 6, few_rows=4 if registers == 32 else 2, vectors=2,
                 lanes=size // np.dtype(dtype).itemsize)
 
 
 def _constant_of_tile(field: str):
-    """A function for kernels: one number of the tile for an array's dtype, known when compiling."""
-    def function(array):
-        return getattr(tile_of(array.dtype), field)
+    """For kernels: one number of the tile for an array's dtype, known when compiling."""
+    @intrinsic
+    def constant(typingctx, array):
+        def codegen(context, builder, signature, args):
+            return ir.IntType(64)(getattr(tile_of(as_dtype(array.dtype)), field))
 
-    @overload(function, inline="always")
-    def implementation(array):
-        value = getattr(tile_of(as_dtype(array.dtype)), field)
-        return lambda array: value
+        return types.int64(array), codegen
 
-    return function
+    return constant
 
 
-tile_rows, tile_columns, tile_lanes = map(_constant_of_tile, ("rows", "columns", "lanes"))
+tile_rows, tile_few_rows, tile_columns, tile_lanes = map(
+    _constant_of_tile, ("rows", "few_rows", "columns", "lanes"))
+
+# Distances, as numbers of NumPy: for each literal, Numba would compile a kernel once more
+DENSE = np.int64(1)     # of neighbours
+SAME = np.int64(0)      # of the rows of a matrix whose rows are all one
+
+
+@intrinsic
+def keep_apart(typingctx):
+    """Said in a kernel: call it, do not copy it into each caller. Spares seconds of compiling."""
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 class Vectors:
@@ -151,10 +172,17 @@ def pointer_to(context, builder, array_type, array, offset):
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
 
 
-@intrinsic
-def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
-                 c, c0, c_row, floor):
-    """C = max(start + A B, floor) for one tile of C and one packed panel of B.
+def prefetch(builder, pointer):
+    """A cache line on its way to the L1 cache."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    read, keep, data = number(0), number(3), number(1)
+    builder.call(function, [builder.bitcast(pointer, byte), read, keep, data])
+
+
+def make_micro_kernel(height):
+    """An intrinsic: C = max(start + A B, floor) for one tile of C and one packed panel of B.
 
     a, a0, a_row, a_step : array, offset, distance from row to row and along ``depth``
     b, b0                : array, offset of the panel: ``depth`` rows of the tile's columns
@@ -162,52 +190,67 @@ def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0,
     rows                 : of C, at least 1; rows past the last compute the last one again, which is
                            harmless: every row is read before any is written
     """
-    scalar = c.dtype
-    tile = tile_of(as_dtype(scalar))
+    @intrinsic
+    def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
+                     c, c0, c_row, floor):
+        scalar = c.dtype
+        tile = tile_of(as_dtype(scalar))
+        of_tile = getattr(tile, height)
 
-    def codegen(context, builder, signature, args):
-        (rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row, c, c0, c_row, floor) = args
-        vectors = Vectors(builder, scalar)
-        kinds = signature.args
-        a = pointer_to(context, builder, kinds[2], a, a0)
-        b = pointer_to(context, builder, kinds[6], b, b0)
-        start = pointer_to(context, builder, kinds[8], start, s0)
-        c = pointer_to(context, builder, kinds[11], c, c0)
-        integer = ir.IntType(64)
+        def codegen(context, builder, signature, args):
+            (rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row, c, c0, c_row, floor) = args
+            vectors = Vectors(builder, scalar)
+            kinds = signature.args
+            a = pointer_to(context, builder, kinds[2], a, a0)
+            b = pointer_to(context, builder, kinds[6], b, b0)
+            start = pointer_to(context, builder, kinds[8], start, s0)
+            c = pointer_to(context, builder, kinds[11], c, c0)
+            integer = ir.IntType(64)
 
-        def row_pointers(base, distance):
-            for r in range(tile.rows):
-                beyond = builder.icmp_signed(">=", integer(r), rows)
-                row = builder.select(beyond, builder.sub(rows, integer(1)), integer(r))
-                yield builder.gep(base, [builder.mul(row, distance)])
+            def row_pointers(base, distance):
+                for r in range(of_tile):
+                    beyond = builder.icmp_signed(">=", integer(r), rows)
+                    row = builder.select(beyond, builder.sub(rows, integer(1)), integer(r))
+                    yield builder.gep(base, [builder.mul(row, distance)])
 
-        a_rows = list(row_pointers(a, a_row))
-        c_rows = list(row_pointers(c, c_row))
-        offsets = [v * tile.lanes for v in range(tile.vectors)]
-        total = []                  # variables; LLVM promotes them to registers
-        for pointer in row_pointers(start, s_row):
-            for offset in offsets:
-                total.append(cgutils.alloca_once_value(builder, vectors.load(pointer, offset)))
-        with cgutils.for_range(builder, depth) as loop:
-            b_row = builder.gep(b, [builder.mul(loop.index, integer(tile.columns))])
-            b_vectors = [vectors.load(b_row, offset) for offset in offsets]
-            along = builder.mul(loop.index, a_step)
-            for r, a_pointer in enumerate(a_rows):
-                spread = vectors.spread(builder.load(builder.gep(a_pointer, [along])))
-                for v, b_vector in enumerate(b_vectors):
-                    variable = total[r * tile.vectors + v]
-                    builder.store(vectors.multiply_add(spread, b_vector, builder.load(variable)),
-                                  variable)
-        floor = vectors.spread(floor)
-        for r, pointer in enumerate(c_rows):
-            for v, offset in enumerate(offsets):
-                value = builder.load(total[r * tile.vectors + v])
-                vectors.store(vectors.maximum(value, floor), pointer, offset)
-        return context.get_dummy_value()
+            a_rows = list(row_pointers(a, a_row))
+            c_rows = list(row_pointers(c, c_row))
+            offsets = [v * tile.lanes for v in range(tile.vectors)]
+            for row in row_pointers(start, s_row):      # needed at the end: time enough to fetch them
+                for offset in offsets:
+                    prefetch(builder, builder.gep(row, [integer(offset)]))
+            zero = ir.Constant(vectors.type, None)
+            total = [cgutils.alloca_once_value(builder, zero)       # LLVM promotes these to registers
+                     for _ in range(of_tile * tile.vectors)]
+            with cgutils.for_range(builder, depth) as loop:
+                b_row = builder.gep(b, [builder.mul(loop.index, integer(tile.columns))])
+                b_vectors = [vectors.load(b_row, offset) for offset in offsets]
+                along = builder.mul(loop.index, a_step)
+                for r, a_pointer in enumerate(a_rows):
+                    spread = vectors.spread(builder.load(builder.gep(a_pointer, [along])))
+                    for v, b_vector in enumerate(b_vectors):
+                        variable = total[r * tile.vectors + v]
+                        builder.store(vectors.multiply_add(spread, b_vector, builder.load(variable)),
+                                      variable)
+            floor = vectors.spread(floor)
+            # Added last: a long sum in blocks has a smaller error than one term after the other
+            before = [vectors.load(row, offset) for row in row_pointers(start, s_row) for offset in offsets]
+            for r, pointer in enumerate(c_rows):
+                for v, offset in enumerate(offsets):
+                    index = r * tile.vectors + v
+                    value = vectors.add(builder.load(total[index]), before[index])
+                    vectors.store(vectors.maximum(value, floor), pointer, offset)
+            return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, a, types.int64, types.int64, types.int64,
-                      b, types.int64, start, types.int64, types.int64,
-                      c, types.int64, types.int64, scalar), codegen
+        return types.void(types.int64, types.int64, a, types.int64, types.int64, types.int64,
+                          b, types.int64, start, types.int64, types.int64,
+                          c, types.int64, types.int64, scalar), codegen
+
+    return micro_kernel
+
+
+micro_kernel = make_micro_kernel("rows")
+small_micro_kernel = make_micro_kernel("few_rows")
 
 
 @intrinsic
@@ -226,13 +269,7 @@ def move_vector(typingctx, source, s0, target, t0):
 def prefetch_line(typingctx, array, offset):
     """Ask for the cache line of an element: a hint, which may even lie outside of the array."""
     def codegen(context, builder, signature, args):
-        byte = ir.IntType(8).as_pointer()
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        address = pointer_to(context, builder, signature.args[0], *args)
-        read, keep, data = number(0), number(3), number(1)      # keep: in the L2 cache
-        builder.call(function, [builder.bitcast(address, byte), read, keep, data])
+        prefetch(builder, pointer_to(context, builder, signature.args[0], *args))
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen
@@ -274,6 +311,7 @@ def copy_block(source, s0, s_row, s_column, rows, columns, target, t0, t_row, wi
     The source may be dense along its rows or along its columns: whole vectors are moved, or squares
     of vectors transposed; single elements only at the edges.
     """
+    keep_apart()
     lanes = tile_lanes(target)
     done_rows, done_columns = rows, columns // lanes * lanes
     if s_column == 1:
@@ -310,63 +348,60 @@ def pack(b, b0, b_row, b_column, depth, columns, panels, p0):
 
 @compiled
 def pack_rows(a, a0, a_row, a_step, rows, depth, packed, p0):
-    """Copy ``rows`` x ``depth`` of A, as it lies in memory, without gaps.
+    """Copy ``rows`` x ``depth`` of A to dense rows.
 
-    Rows whose distance is a power of two would all fall into the same few lines of the L1 cache.
-    Returns the distances in the copy, from row to row and along ``depth``.
+    At distances of a power of two, all rows of a tile would fall into the same few lines of the L1 cache.
     """
-    if a_step == 1:
-        copy_block(a, a0, a_row, 1, rows, depth, packed, p0, depth, depth)
-        return depth, 1
-    copy_block(a, a0, a_step, a_row, depth, rows, packed, p0, rows, rows)
-    return 1, rows
+    copy_block(a, a0, a_row, a_step, rows, depth, packed, p0, depth, depth)
 
 
 @compiled
 def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
                    c, c0, c_row, floor):
     """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows."""
-    height, width = tile_rows(c), tile_columns(c)
+    keep_apart()
+    height, few, width = tile_rows(c), tile_few_rows(c), tile_columns(c)
     if columns == width:
-        for i in range(0, rows, height):
+        whole = rows // height * height
+        for i in range(0, whole, height):
             micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
                          start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor)
+        for i in range(whole, rows, few):
+            small_micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
+                               start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor)
         return
-    edge = np.zeros(height * width, c.dtype)    # a narrow panel must not write past its columns
-    for i in range(0, rows, height):
-        valid = min(height, rows - i)
+    edge = np.zeros(few * width, c.dtype)       # a narrow panel must not write past its columns
+    for i in range(0, rows, few):
+        valid = min(few, rows - i)
         for r in range(valid):
             for j in range(columns):
                 edge[r * width + j] = start[s0 + (i + r) * s_row + j]
-        micro_kernel(valid, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                     edge, 0, width, edge, 0, width, floor)
+        small_micro_kernel(valid, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
+                           edge, 0, width, edge, 0, width, floor)
         for r in range(valid):
             for j in range(columns):
                 c[c0 + (i + r) * c_row + j] = edge[r * width + j]
 
 
-@compiled(parallel=True)
-def _multiply(m, n, depth, a, a_row, a_step, b, b_row, b_column, bias, c, floor, no_floor,
-              task_rows, task_columns, scratch):
+@parallel
+def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_column, bias, c,
+              floor, no_floor, task_rows, task_columns, scratch):
     width = tile_columns(c)
     row_tasks = (m + task_rows - 1) // task_rows
-    column_tasks = (n + task_columns - 1) // task_columns
-    for index in prange(row_tasks * column_tasks):
-        task = np.int64(index)      # prange counts in unsigned integers
-        panels = numba.get_thread_id() * DEPTH * (task_columns + task_rows)
+    for task in range(begin, end):
+        panels = thread * DEPTH * (task_columns + task_rows)
         packed = panels + DEPTH * task_columns
         i0, j0 = task % row_tasks * task_rows, task // row_tasks * task_columns
         rows, columns = min(task_rows, m - i0), min(task_columns, n - j0)
         for k0 in range(0, max(depth, 1), DEPTH):
             count = min(DEPTH, depth - k0)
             pack(b, k0 * b_row + j0 * b_column, b_row, b_column, count, columns, scratch, panels)
-            row, step = pack_rows(a, i0 * a_row + k0 * a_step, a_row, a_step, rows, count,
-                                  scratch, packed)
+            pack_rows(a, i0 * a_row + k0 * a_step, a_row, a_step, rows, count, scratch, packed)
             least = floor if k0 + DEPTH >= depth else no_floor
             for j in range(0, columns, width):
                 c0 = i0 * n + j0 + j
-                start, s0, s_row = (bias, j0 + j, 0) if k0 == 0 else (c, c0, n)
-                multiply_panel(rows, min(width, columns - j), count, scratch, packed, row, step,
+                start, s0, s_row = (bias, j0 + j, SAME) if k0 == 0 else (c, c0, n)
+                multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
                                scratch, panels + j * count, start, s0, s_row, c, c0, n, least)
 
 
@@ -412,7 +447,7 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     a_row, a_step = (s // a.itemsize for s in a.strides)
     b_row, b_column = (s // b.itemsize for s in b.strides)
     no_floor = a.dtype.type(NO_FLOOR)
-    _multiply(m, n, depth, flat(a), a_row, a_step, flat(b), b_row, b_column, bias, c.reshape(-1),
+    _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step, flat(b), b_row, b_column, bias, c.reshape(-1),
               a.dtype.type(floor), no_floor, rows, columns,
               scratch(threads * DEPTH * (columns + rows), a.dtype))
     return c

@@ -12,25 +12,24 @@ windows do not overlap. So no two threads add to one value, and every value adds
 the reference, to the same bits.
 """
 import numpy as np
-from numba import prange
 
-from minifcn.ops.checks import dense, max_pool2d_size
-from minifcn.ops.compiling import compiled
+from minifcn.ops.checks import dense, max_pool2d_size, pair
+from minifcn.ops.compiling import compiled, parallel
 
 
 @compiled
 def _forward_row(x, i, size, stride, y, argmax):
     """One image's x (h, w, c); one row of y and argmax (ow, c)."""
     height, width, channels = x.shape
-    top = i * stride
+    top = i * stride[0]
     for j in range(y.shape[0]):
-        left = j * stride
+        left = j * stride[1]
         largest, best = y[j], argmax[j]
         for c in range(channels):
             largest[c] = -np.inf
             best[c] = top * width + left
-        for a in range(top, min(top + size, height)):
-            for b in range(left, min(left + size, width)):
+        for a in range(top, min(top + size[0], height)):
+            for b in range(left, min(left + size[1], width)):
                 values, index = x[a, b], a * width + b
                 for c in range(channels):
                     # greater, or the window's first NaN: not <= holds for both, == fails on a NaN
@@ -39,10 +38,10 @@ def _forward_row(x, i, size, stride, y, argmax):
                     best[c] = index if wins else best[c]
 
 
-@compiled(parallel=True)
-def _forward(x, size, stride, y, argmax):
+@parallel
+def _forward(thread, begin, end, x, size, stride, y, argmax):
     rows = y.shape[1]
-    for task in prange(y.shape[0] * rows):
+    for task in range(begin, end):
         n, i = task // rows, task % rows
         _forward_row(x[n], i, size, stride, y[n, i], argmax[n, i])
 
@@ -55,10 +54,10 @@ def _extremes(values):
     return least, largest
 
 
-@compiled(parallel=True)
-def _reach(argmax, reach):
+@parallel
+def _reach(thread, begin, end, argmax, reach):
     """The first and the last cell of the image that each row of windows points at."""
-    for row in prange(argmax.shape[0]):
+    for row in range(begin, end):
         reach[row] = _extremes(argmax[row])
 
 
@@ -70,10 +69,10 @@ def _scatter(dy, argmax, dx):
             dx[argmax[j, c], c] += dy[j, c]
 
 
-@compiled(parallel=True)
-def _backward(dy, argmax, starts, dx):
+@parallel
+def _backward(thread, begin, end, dy, argmax, starts, dx):
     rows = dy.shape[0] // dx.shape[0]
-    for task in prange(starts.size - 1):
+    for task in range(begin, end):
         for row in range(starts[task], starts[task + 1]):
             _scatter(dy[row], argmax[row], dx[row // rows])
 
@@ -88,10 +87,11 @@ def _independent(reach, rows, cells):
 
 
 def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
-    n, h, w, c = x.shape
-    oh, ow = (max_pool2d_size(extent, size, stride, ceil_mode) for extent in (h, w))
+    size, stride, (n, h, w, c) = pair(size), pair(stride), x.shape
+    oh = max_pool2d_size(h, size.rows, stride.rows, ceil_mode)
+    ow = max_pool2d_size(w, size.columns, stride.columns, ceil_mode)
     y, argmax = np.empty((n, oh, ow, c), x.dtype), np.empty((n, oh, ow, c), np.int64)
-    _forward(dense(x), size, stride, y, argmax)
+    _forward(n * oh, dense(x), size, stride, y, argmax)
     return y, argmax
 
 
@@ -101,6 +101,7 @@ def max_pool2d_backward(dy, argmax, x_shape):
     dy, argmax = dense(dy).reshape(n * oh, ow, c), dense(argmax).reshape(n * oh, ow, c)
     dx, reach = np.zeros((n, h * w, c), dy.dtype), np.empty((n * oh, 2), np.int64)
     if dy.size:
-        _reach(argmax.reshape(n * oh, ow * c), reach)
-        _backward(dy, argmax, _independent(reach, oh, h * w), dx)
+        _reach(n * oh, argmax.reshape(n * oh, ow * c), reach)
+        starts = _independent(reach, oh, h * w)
+        _backward(len(starts) - 1, dy, argmax, starts, dx)
     return dx.reshape(x_shape)

@@ -7,10 +7,9 @@ block gets slices: indices that start at 0 need no test for being negative, and 
 vector units.
 """
 import numpy as np
-from numba import prange
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import compiled, parallel
 
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
 
@@ -22,10 +21,10 @@ def _forward_block(x, y):
         y[i] = zero if x[i] <= zero else x[i]       # so that a NaN stays one
 
 
-@compiled(parallel=True)
-def _forward(x, y):
-    for block in prange((x.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, x.size)
+@parallel
+def _forward(thread, begin, end, x, y):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
         _forward_block(x[start:stop], y[start:stop])
 
 
@@ -36,20 +35,20 @@ def _backward_block(dy, y, dx):
         dx[i] = dy[i] if y[i] > zero else zero
 
 
-@compiled(parallel=True)
-def _backward(dy, y, dx):
-    for block in prange((dy.size + BLOCK - 1) // BLOCK):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, dy.size)
+@parallel
+def _backward(thread, begin, end, dy, y, dx):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
         _backward_block(dy[start:stop], y[start:stop], dx[start:stop])
 
 
 def relu_forward(x):
     y = np.empty(x.shape, x.dtype)
-    _forward(dense(x).reshape(-1), y.reshape(-1))
+    _forward(-(-x.size // BLOCK), dense(x).reshape(-1), y.reshape(-1))
     return y
 
 
 def relu_backward(dy, y):
     dx = np.empty(dy.shape, dy.dtype)
-    _backward(dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))
+    _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))
     return dx

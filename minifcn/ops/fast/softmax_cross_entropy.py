@@ -10,10 +10,9 @@ the gradient final when it is written. Each block of pixels sums in float64 and 
 blocks' sums are added in order: the number of threads cannot be seen in the bits.
 """
 import numpy as np
-from numba import prange
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import compiled, parallel
 
 BLOCK = 1 << 10     # pixels: with 21 classes 86 kB of float32 scores; also the grain of the sums
 
@@ -52,11 +51,11 @@ def _block(scores, labels, ignore, factors, dscores):
     return loss
 
 
-@compiled(parallel=True)
-def _loss_and_gradient(scores, labels, ignore, factors, losses, dscores):
-    for block in prange(losses.size):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, labels.size)
-        losses[block] = _block(scores[start:stop], labels[start:stop], ignore, factors,
+@parallel
+def _loss_and_gradient(thread, begin, end, scores, labels, ignore, factors, losses, dscores):
+    for task in range(begin, end):
+        start, stop = task * BLOCK, min((task + 1) * BLOCK, labels.size)
+        losses[task] = _block(scores[start:stop], labels[start:stop], ignore, factors,
                                dscores[start:stop])
 
 
@@ -69,6 +68,6 @@ def softmax_cross_entropy(scores, labels, ignore=255, reduction="mean", class_we
     if divisor == 0:        # no valid pixel, or no image
         return 0.0, np.zeros(scores.shape, scores.dtype)
     losses, dscores = np.zeros(-(-labels.size // BLOCK)), np.empty(scores.shape, scores.dtype)
-    _loss_and_gradient(dense(scores).reshape(-1, classes), labels, ignore, weights / divisor,
-                       losses, dscores.reshape(-1, classes))
+    _loss_and_gradient(len(losses), dense(scores).reshape(-1, classes), labels, ignore,
+                       weights / divisor, losses, dscores.reshape(-1, classes))
     return float(sum(losses.tolist())), dscores

@@ -23,12 +23,12 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..compiling import compiled
-from .gemm import (NO_FLOOR, Vectors, copy_block, move_vector, multiply_panel, pointer_to,
+from ..compiling import compiled, parallel
+from .gemm import (DENSE, SAME, keep_apart, NO_FLOOR, Vectors, copy_block, move_vector, multiply_panel, pointer_to,
                    prefetch_line, round_up, tile_columns, tile_lanes, tile_of)
 from .memory import empty, scratch
 
@@ -180,9 +180,7 @@ transform_kernel_7 = make_transform(cook_toom(7).g)
 transform_products_3 = make_transform(cook_toom(3).at)      # A' m A
 transform_products_7 = make_transform(cook_toom(7).at)
 transform_gradient_3 = make_transform(transpose(cook_toom(3).at))       # A dy A'
-transform_gradient_7 = make_transform(transpose(cook_toom(7).at))
 transform_sums_3 = make_transform(transpose(cook_toom(3).g))            # G' sum G
-transform_sums_7 = make_transform(transpose(cook_toom(7).g))
 
 # ---------------------------------------------------------------------------------------------
 # Blocks: serial, each on its thread's own scratch
@@ -201,6 +199,7 @@ class Plan(NamedTuple):
     filters: int
     taps: int           # kernel extent r
     step: int           # outputs of a tile along one axis, m
+    window: int         # inputs of a tile along one axis: n; or m, to transform dy
     pad_rows: int       # zeros above; negative: rows left out
     pad_columns: int
     tiles_down: int     # tiles of one image
@@ -213,9 +212,10 @@ class Plan(NamedTuple):
 
 
 @compiled
-def gather(plan, x, image, top, left, extent, c, patch, p0):
-    """Copy one vector of channels of an extent x extent window; zeros outside of the image."""
-    lanes = tile_lanes(x)
+def gather(plan, x, image, top, left, c, patch, p0):
+    """Copy one vector of channels of a window; zeros outside of the image."""
+    keep_apart()
+    lanes, extent = tile_lanes(x), plan.window
     valid = min(lanes, plan.channels - c)
     for i in range(extent):
         for j in range(extent):
@@ -238,41 +238,51 @@ def gather(plan, x, image, top, left, extent, c, patch, p0):
 @compiled
 def prefetch_window(plan, x, tile):
     """Ask for the window of a tile: its rows are too short for the hardware to foresee the next."""
+    keep_apart()
     row, column = divmod(tile, plan.tiles_across)
     image, row = divmod(row, plan.tiles_down)
     left = column * plan.step - plan.pad_columns
-    first, last = max(0, left), min(left + N, plan.width)
+    first, last = max(0, left), min(left + plan.window, plan.width)
     top = row * plan.step - plan.pad_rows
-    for a in range(max(0, top), min(top + N, plan.height)):
+    for a in range(max(0, top), min(top + plan.window, plan.height)):
         source = (image * plan.height + a) * plan.width
         for q in range((source + first) * plan.channels, (source + last) * plan.channels, 16):
             prefetch_line(x, q)
 
 
 @compiled
+def transform_tile(plan, source, s0, s_row, s_column, v, v0, v_point):
+    """B' x B, or A dy A', for one vector of channels."""
+    if plan.window == N:
+        transform_window(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None)
+    else:
+        transform_gradient_3(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None)
+
+
+@compiled
 def transform_windows(plan, x, first, count, c0, channels, v, v0, v_row, v_point, patch, p0):
-    """v[point, tile, channel] = B' x B, for ``count`` tiles and some channels.
+    """v[point, tile, channel] = B' x B (or A dy A'), for ``count`` tiles and some channels.
 
     What stands behind the last channel becomes zeros, up to a whole vector.
     """
-    lanes = tile_lanes(x)
+    keep_apart()
+    lanes, extent = tile_lanes(x), plan.window
     for t in range(count):
         if t + 1 < count:
             prefetch_window(plan, x, first + t + 1)
         row, column = divmod(first + t, plan.tiles_across)
         image, row = divmod(row, plan.tiles_down)
         top, left = row * plan.step - plan.pad_rows, column * plan.step - plan.pad_columns
-        inside = top >= 0 and left >= 0 and top + N <= plan.height and left + N <= plan.width
+        inside = top >= 0 and left >= 0 and top + extent <= plan.height and left + extent <= plan.width
         source = ((image * plan.height + top) * plan.width + left) * plan.channels
         for c in range(c0, c0 + channels, lanes):
             target = v0 + t * v_row + c - c0
             if inside and c + lanes <= plan.channels:
-                transform_window(x, source + c, plan.width * plan.channels, plan.channels,
-                                 v, target, N * v_point, v_point, None)
+                transform_tile(plan, x, source + c, plan.width * plan.channels, plan.channels,
+                               v, target, v_point)
             else:
-                gather(plan, x, image, top, left, N, c, patch, p0)
-                transform_window(patch, p0, N * lanes, lanes,
-                                 v, target, N * v_point, v_point, None)
+                gather(plan, x, image, top, left, c, patch, p0)
+                transform_tile(plan, patch, p0, extent * lanes, lanes, v, target, v_point)
 
 
 @compiled
@@ -287,6 +297,7 @@ def transform_kernel(plan, source, s0, s_row, s_column, u, u0, u_point):
 @compiled
 def transform_kernels(plan, weight, c0, channels, f0, u, u0, u_point, patch, p0):
     """u[point, channel, filter] = G w G' for one panel of filters, zeros behind the last filter."""
+    keep_apart()
     lanes, width, area = tile_lanes(u), tile_columns(u), plan.taps * plan.taps
     if not plan.turned and f0 + width <= plan.filters:
         column = plan.channels * plan.filters
@@ -301,10 +312,10 @@ def transform_kernels(plan, weight, c0, channels, f0, u, u0, u_point, patch, p0)
             for tap in range(area):
                 if plan.turned:
                     source = ((area - 1 - tap) * plan.filters + f0 + v) * plan.channels + c0 + c
-                    row, column = 1, plan.channels
+                    row, column = DENSE, plan.channels
                 else:
                     source = (tap * plan.channels + c0 + c) * plan.filters + f0 + v
-                    row, column = plan.filters, 1
+                    row, column = plan.filters, DENSE
                 copy_block(weight, source, row, column, min(lanes, channels - c),
                            max(0, min(lanes, plan.filters - f0 - v)),
                            patch, p0 + tap * lanes * lanes, lanes, lanes)
@@ -316,6 +327,7 @@ def transform_kernels(plan, weight, c0, channels, f0, u, u0, u_point, patch, p0)
 @compiled
 def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, p0):
     """y = max(A' m A, floor), for ``count`` tiles and one panel of filters."""
+    keep_apart()
     lanes, width, step = tile_lanes(y), tile_columns(y), plan.step
     for t in range(count):
         row, column = divmod(first + t, plan.tiles_across)
@@ -338,7 +350,7 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, 
                                      goal, g0, g_row, g_column, floor)
             if g_row == step * lanes and g0 == p0:
                 for i in range(min(step, height)):
-                    copy_block(patch, p0 + i * step * lanes, lanes, 1, min(step, across), valid,
+                    copy_block(patch, p0 + i * step * lanes, lanes, DENSE, min(step, across), valid,
                                y, target + i * plan.out_width * plan.filters, plan.filters, valid)
 
 
@@ -346,6 +358,9 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, 
 # Two schedules, forward and for dx
 # ---------------------------------------------------------------------------------------------
 
+KERNELS = 64        # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB, half of an L2 cache;
+                    # and of a sum that is taken at once, for blocks of sums have the smaller error
+GROUP = 4           # tiles of a task of windows
 ONES = N + 1        # the point (1, 1): A' spreads it evenly over the tile, so the bias is added there
 
 
@@ -359,83 +374,95 @@ def apart(size):
     return size + 16
 
 
-@compiled(parallel=True)
-def _all_kernels(plan, weight, u, scratch, patch_size):
+@parallel
+def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
     width = tile_columns(u)
     u_point = apart(plan.channels * width)
-    for index in prange((plan.filters + width - 1) // width):
-        panel = np.int64(index)
-        transform_kernels(plan, weight, 0, plan.channels, panel * width, u, panel * N * N * u_point,
-                          u_point, scratch, numba.get_thread_id() * patch_size)
+    for panel in range(begin, end):
+        transform_kernels(plan, weight, SAME, plan.channels, panel * width, u, panel * N * N * u_point,
+                          u_point, scratch, thread * patch_size)
 
 
-@compiled(parallel=True)
-def _tiles_outside(plan, x, u, start, y, floor, no_floor, block, scratch, size):
+@compiled
+def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_point, start, f,
+                    m, m0, m_point, no_floor):
+    """m (+)= v u at each point, for one panel of filters; the first time, the bias is added."""
+    keep_apart()
+    width = tile_columns(m)
+    for point in range(N * N):
+        target = m0 + point * m_point
+        if first_time:
+            source, s0, s_row = start, width + f if point == ONES else SAME, SAME
+        else:
+            source, s0, s_row = m, target, width
+        multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE, u, u0 + point * u_point,
+                       source, s0, s_row, m, target, width, no_floor)
+
+
+@parallel
+def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, block, scratch, size):
     """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
     width, lanes = tile_columns(y), tile_lanes(y)
     tiles = plan.images * plan.tiles_down * plan.tiles_across
     depth = (plan.channels + lanes - 1) // lanes * lanes
     u_point, v_point, m_point = apart(plan.channels * width), apart(block * depth), apart(block * width)
-    for index in prange((tiles + block - 1) // block):
-        first = np.int64(index) * block
+    for task in range(begin, end):
+        first = task * block
         count = min(block, tiles - first)
-        v = numba.get_thread_id() * size
+        v = thread * size
         m = v + N * N * v_point
         patch = m + N * N * m_point
-        transform_windows(plan, x, first, count, 0, plan.channels, scratch, v, depth, v_point,
+        transform_windows(plan, x, first, count, SAME, plan.channels, scratch, v, depth, v_point,
                           scratch, patch)
         for f in range(0, plan.filters, width):
             panel = f // width * N * N * u_point
-            for point in range(N * N):
-                multiply_panel(count, width, plan.channels, scratch, v + point * v_point, depth, 1,
-                               u, panel + point * u_point, start, width + f if point == ONES else 0, 0,
-                               scratch, m + point * m_point, width, no_floor)
+            for c in range(0, plan.channels, KERNELS):
+                multiply_points(c == 0, count, min(KERNELS, plan.channels - c),
+                                scratch, v + c, depth, v_point, u, panel + c * width, u_point,
+                                start, f, scratch, m, m_point, no_floor)
             transform_products(plan, scratch, m, m_point, first, count, f, y, floor, scratch, patch)
 
 
-@compiled(parallel=True)
-def _windows(plan, x, first, count, c0, channels, v, v_row, group, scratch, patch_size):
-    for index in prange((count + group - 1) // group):
-        t = np.int64(index) * group
-        transform_windows(plan, x, first + t, min(group, count - t), c0, channels, v, t * v_row, v_row,
-                          apart(count * v_row), scratch, numba.get_thread_id() * patch_size)
+@parallel
+def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v, scratch, patch_size):
+    v_point = apart(count * block)
+    groups = (count + GROUP - 1) // GROUP
+    for task in range(begin, end):
+        part, t = divmod(task, groups)
+        t *= GROUP
+        c = part * block
+        transform_windows(plan, x, first + t, min(GROUP, count - t), c0 + c, min(block, channels - c),
+                          v, part * N * N * v_point + t * block, block, v_point,
+                          scratch, thread * patch_size)
 
 
-@compiled(parallel=True)
-def _filters_outside(plan, weight, v, v_row, first, count, c0, channels, block, start, m, f0, filters,
-                     y, floor, no_floor, scratch, size):
+@parallel
+def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
+                     m, f0, y, floor, no_floor, scratch, size):
     """Many channels: each thread transforms the kernels of its filters, block by block, in its L2 cache."""
     width = tile_columns(y)
-    v_point, m_point = apart(count * v_row), apart(count * width)
-    for index in prange((filters + width - 1) // width):
-        f = f0 + np.int64(index) * width
+    v_point, m_point = apart(count * block), apart(count * width)
+    for task in range(begin, end):
+        f = f0 + task * width
         whole = channels == plan.channels   # else the sums must wait for the other channels
-        products = (np.int64(numba.get_thread_id()) if whole else np.int64(index)) * N * N * m_point
-        u = numba.get_thread_id() * size
+        products = (thread if whole else task) * N * N * m_point
+        u = thread * size
         patch = u + N * N * apart(block * width)
         for c in range(0, channels, block):
             depth = min(block, channels - c)
             u_point = apart(depth * width)
             transform_kernels(plan, weight, c0 + c, depth, f, scratch, u, u_point, scratch, patch)
-            for point in range(N * N):
-                target = products + point * m_point
-                if c0 + c == 0:
-                    source, s0, s_row = start, width + f if point == ONES else 0, 0
-                else:
-                    source, s0, s_row = m, target, width
-                multiply_panel(count, width, depth, v, point * v_point + c, v_row, 1,
-                               scratch, u + point * u_point, source, s0, s_row,
-                               m, target, width, no_floor)
+            multiply_points(c0 + c == 0, count, depth, v, c // block * N * N * v_point, block, v_point,
+                            scratch, u, u_point, start, f, m, products, m_point, no_floor)
         if c0 + channels == plan.channels:
             transform_products(plan, m, products, m_point, first, count, f, y, floor, scratch, patch)
 
 
-SHALLOW = 2 ** 22           # elements of all transformed kernels: 16 MB, half of an L3 cache of 32 MB
+SHALLOW = 2 ** 21           # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
 WINDOWS = 2 ** 17           # elements of a block's windows: 512 KB, half of an L2 cache
 TILES = 64                  # of a superblock, at most: 64 x 64 x 32 products are 512 KB, half of an L2 cache
 CHANNELS = 512              # of a superblock, at most
 FILTERS = 512               # of a superblock, at most, where their sums must wait for more channels
-KERNELS = 64                # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB
 
 
 def suits(taps: int) -> bool:
@@ -465,7 +492,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     taps, filters = weight.shape[0], weight.shape[2 if turned else 3]
     step = N + 1 - taps
     out_height, out_width = height + 2 * padding[0] - taps + 1, width + 2 * padding[1] - taps + 1
-    plan = Plan(images, height, width, channels, out_height, out_width, filters, taps, step,
+    plan = Plan(images, height, width, channels, out_height, out_width, filters, taps, step, N,
                 *padding, -(-out_height // step), -(-out_width // step), int(turned))
     tile, threads, points = tile_of(x.dtype), numba.get_num_threads(), N * N
     start = np.zeros(tile.columns + round_up(filters, tile.columns), x.dtype)
@@ -483,18 +510,18 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
         size = points * (apart(block * depth) + apart(block * tile.columns)) + patch
         kernels = points * panels * apart(channels * tile.columns)
         u, own = np.split(scratch(kernels + threads * size, x.dtype), [kernels])
-        _all_kernels(plan, weight, u, own, size)
-        _tiles_outside(plan, x, u, start, y_flat, floor, no_floor, block, own, size)
+        _all_kernels(panels, plan, weight, u, own, size)
+        _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor, block,
+                       own, size)
         return y
     some_channels = min(channels, CHANNELS)
-    v_row = round_up(some_channels, tile.lanes)
     tiles = -(-plan.tiles // -(-plan.tiles // TILES))
     some_filters = panels * tile.columns
     if channels > some_channels:
         some_filters = min(some_filters, FILTERS)
-    block = min(KERNELS, some_channels)
+    block = min(KERNELS, round_up(some_channels, tile.lanes))
     size = points * apart(block * tile.columns) + patch
-    windows = points * apart(tiles * v_row)
+    windows = points * -(-some_channels // block) * apart(tiles * block)
     sums = threads if channels == some_channels else some_filters // tile.columns
     products = points * sums * apart(tiles * tile.columns)
     room = scratch(windows + products + threads * size, x.dtype)
@@ -505,7 +532,103 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
             for c0 in range(0, channels, some_channels):
                 now = min(some_channels, channels - c0)
                 if f0 == 0 or channels > some_channels:
-                    _windows(plan, x, first, count, c0, now, v, v_row, 2, own, size)
-                _filters_outside(plan, weight, v, v_row, first, count, c0, now, block, start, m,
-                                 f0, min(some_filters, filters - f0), y_flat, floor, no_floor, own, size)
+                    _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count, c0, now,
+                             block, v, own, size)
+                _filters_outside(-(-min(some_filters, filters - f0) // tile.columns), plan, weight, v,
+                                 first, count, c0, now, block, start, m, f0, y_flat, floor,
+                                 no_floor, own, size)
     return y
+
+
+# ---------------------------------------------------------------------------------------------
+# The weight gradient of 3x3 kernels (for 7x7, its error of 3e-5 is too large)
+# ---------------------------------------------------------------------------------------------
+
+
+@parallel
+def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, zeros, first_time,
+               no_floor):
+    """sums[channels, filters] (+)= V' W, at each point; depth is the tiles."""
+    width = tile_columns(v)
+    v_point, w_point, s_point = apart(count * block), apart(count * width), apart(block * width)
+    blocks = (channels + block - 1) // block
+    for task in range(begin, end):       # a row of points, a block of channels, a panel
+        rest, row = divmod(task, N)
+        part, panel = divmod(rest, panels)
+        for point in range(row * N, (row + 1) * N):
+            target = (rest * N * N + point) * s_point
+            start, s0, s_row = (zeros, SAME, SAME) if first_time else (sums, target, width)
+            multiply_panel(min(block, channels - part * block), width, count,
+                           v, (part * N * N + point) * v_point, DENSE, block,
+                           w, (panel * N * N + point) * w_point, start, s0, s_row,
+                           sums, target, width, no_floor)
+
+
+@parallel
+def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight, scratch,
+                     patch_size):
+    """dweight = G' sums G."""
+    width, lanes, area = tile_columns(sums), tile_lanes(sums), plan.taps * plan.taps
+    s_point = apart(block * width)
+    column = plan.channels * plan.filters
+    for task in range(begin, end):
+        part, panel = divmod(task, panels)
+        patch = thread * patch_size
+        for c in range(min(block, channels - part * block)):
+            for v in range(0, min(width, plan.filters - f0 - panel * width), lanes):
+                source = task * N * N * s_point + c * width + v
+                f = f0 + panel * width + v
+                target = (c0 + part * block + c) * plan.filters + f
+                goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
+                if f + lanes > plan.filters:
+                    goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
+                transform_sums_3(sums, source, N * s_point, s_point, goal, g0, g_row, g_column, None)
+                if f + lanes > plan.filters:
+                    for tap in range(area):
+                        for l in range(plan.filters - f):
+                            dweight[target + tap * column + l] = scratch[patch + tap * lanes + l]
+
+
+GRADIENT_TILES = 5 * 2 ** 20    # elements of the windows of x and dy of a superblock: 20 MB
+GRADIENT_FILTERS = 128          # of a superblock: with 512 channels their sums take 16 MB
+
+
+def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndarray:
+    """dweight (3, 3, c, f) of a convolution, stride 1, from dy (n, oh, ow, f) and x, contiguous."""
+    taps = 3
+    images, height, width, channels = x.shape
+    out_height, out_width, filters = dy.shape[1:]
+    step, points = N + 1 - taps, N * N
+    down, across = -(-out_height // step), -(-out_width // step)
+    of_x = Plan(images, height, width, channels, out_height, out_width, filters, taps, step, N,
+                *padding, down, across, 0)
+    of_dy = Plan(images, out_height, out_width, filters, out_height, out_width, filters, taps, step,
+                 step, 0, 0, down, across, 0)
+    tile, threads = tile_of(x.dtype), numba.get_num_threads()
+    some_channels, some_filters = min(channels, CHANNELS), min(filters, GRADIENT_FILTERS)
+    block = min(KERNELS, round_up(some_channels, tile.lanes))
+    blocks, panels = -(-some_channels // block), -(-some_filters // tile.columns)
+    tiles = max(1, GRADIENT_TILES // (points * (blocks * block + panels * tile.columns)))
+    tiles = -(-of_x.tiles // -(-of_x.tiles // tiles))
+    sizes = [points * blocks * apart(tiles * block), points * panels * apart(tiles * tile.columns),
+             points * blocks * panels * apart(block * tile.columns), threads * points * tile.lanes]
+    v, w, sums, own, _ = np.split(scratch(sum(sizes), x.dtype), np.cumsum(sizes))
+    dweight = empty((taps, taps, channels, filters), x.dtype)
+    x, dy, zeros = x.reshape(-1), dy.reshape(-1), np.zeros(tile.columns, x.dtype)
+    no_floor = x.dtype.type(NO_FLOOR)
+    for c0 in range(0, channels, some_channels):
+        now = min(some_channels, channels - c0)
+        for f0 in range(0, filters, some_filters):
+            filters_now = min(some_filters, filters - f0)
+            blocks_now, panels_now = -(-now // block), -(-filters_now // tile.columns)
+            for first in range(0, of_x.tiles, tiles):
+                count = min(tiles, of_x.tiles - first)
+                if f0 == 0 or count < of_x.tiles:
+                    _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now, block, v,
+                             own, points * tile.lanes)
+                _windows(-(-count // GROUP) * panels_now, of_dy, dy, first, count, f0, filters_now,
+                         tile.columns, w, own, points * tile.lanes)
+                _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w, sums, zeros, first == 0, no_floor)
+            _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now, sums,
+                             dweight.reshape(-1), own, points * tile.lanes)
+    return dweight

@@ -3,15 +3,17 @@
     x (n, h, w, c_in)   weight (kh, kw, c_in, c_out)   bias (c_out,)   ->   y (n, oh, ow, c_out)
     oh = (h + 2 p - kh) // s + 1, and ow alike
 
-    y[n, i, j, f] = bias[f] + sum over ki, kj, c of x[n, i s - p + ki, j s - p + kj, c] weight[ki, kj, c, f]
+    y[n, i, j, f] = bias[f] + sum over ki, kj, c
+                              of x[n, i s - p + ki, j s - p + kj, c] weight[ki, kj, c, f]
 
 where x is 0 outside its borders. A value x[n, a, b, c] enters every y[n, i, j, f] for which
 a = i s - p + ki and b = j s - p + kj, with the factor weight[ki, kj, c, f]. The chain rule sends
 dy back along the same products:
 
-    dx[n, a, b, c]         = sum over i, j, ki, kj, f with that a and b of dy[n, i, j, f] weight[ki, kj, c, f]
-    dweight[ki, kj, c, f]  = sum over n, i, j of x[n, i s - p + ki, j s - p + kj, c] dy[n, i, j, f]
-    dbias[f]               = sum over n, i, j of dy[n, i, j, f]
+    dx[n, a, b, c]        = sum over f, and i, j, ki, kj with that a and b
+                            of dy[n, i, j, f] weight[ki, kj, c, f]
+    dweight[ki, kj, c, f] = sum over n, i, j of x[n, i s - p + ki, j s - p + kj, c] dy[n, i, j, f]
+    dbias[f]              = sum over n, i, j of dy[n, i, j, f]
 
 Both kernels run over the same loops; in the backward one each product is used twice.
 """

@@ -1,19 +1,22 @@
 """Transposed convolution ("deconvolution"), stride s and padding p along each axis.
 
-    x (n, h, w, c_in)   weight (kh, kw, c_in, c_out)   bias (c_out,) or None   ->   y (n, oh, ow, c_out)
+    x (n, h, w, c_in)   weight (kh, kw, c_in, c_out)   bias (c_out,) or None
+    ->   y (n, oh, ow, c_out)
     oh = (h - 1) s + kh - 2 p, and ow alike
 
 Every input cell stamps a copy of the kernel onto the output, s cells from the next, and what falls
-outside (the padding, which here is cut off) is lost:
+outside (the padding, which here is cut off) is lost. For all i, j, ki, kj, c:
 
-    y[n, i s - p + ki, j s - p + kj, f]  +=  x[n, i, j, c] weight[ki, kj, c, f]        for all i, j, ki, kj, c
+    y[n, i s - p + ki, j s - p + kj, f]  +=  x[n, i, j, c] weight[ki, kj, c, f]
 
-It is the convolution's dx with the weight's two channel axes exchanged. Conversely its own gradients
-gather along the same stamps, so dx is a convolution of dy:
 
-    dx[n, i, j, c]         = sum over ki, kj, f of dy[n, i s - p + ki, j s - p + kj, f] weight[ki, kj, c, f]
-    dweight[ki, kj, c, f]  = sum over n, i, j of x[n, i, j, c] dy[n, i s - p + ki, j s - p + kj, f]
-    dbias[f]               = sum over n and all of the output of dy[n, a, b, f]
+It is the convolution's dx with the weight's two channel axes exchanged. Conversely its own
+gradients gather along the same stamps, so dx is a convolution of dy:
+
+    dx[n, i, j, c]        = sum over ki, kj, f
+                            of dy[n, i s - p + ki, j s - p + kj, f] weight[ki, kj, c, f]
+    dweight[ki, kj, c, f] = sum over n, i, j of x[n, i, j, c] dy[n, i s - p + ki, j s - p + kj, f]
+    dbias[f]              = sum over n, a, b of dy[n, a, b, f]
 """
 import numpy as np
 

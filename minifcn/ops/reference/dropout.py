@@ -2,10 +2,10 @@
 
     x, mask (any shape)          y = x * mask / (1 - rate)          dx = dy * mask / (1 - rate)
 
-Dividing while training ("inverted") leaves nothing to do at prediction. The mask is a function of the
-seed and of the flat index of the value, and of nothing else: the same on every engine, for any number
-of threads, and again after resuming. It is the SplitMix64 generator (Steele, Lea, Flood 2014, figure
-15), which is a counter put through a mixing function:
+Dividing while training ("inverted") leaves nothing to do at prediction. The mask is a function of
+the seed and of the flat index of the value, and of nothing else: the same on every engine, for any
+number of threads, and again after resuming. It is the SplitMix64 generator (Steele, Lea, Flood
+2014, figure 15), which is a counter put through a mixing function:
 
     u(seed, index) = mix(mix(seed) + index * GOLDEN) / 2**64          mask = u >= rate
 

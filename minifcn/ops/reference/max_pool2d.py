@@ -1,20 +1,21 @@
-"""Max pooling, windows of size k every s cells along both axes.
+"""Max pooling, windows of size k every s cells along each axis.
 
     x (n, h, w, c)   ->   y (n, oh, ow, c),  argmax (n, oh, ow, c) int64
-    oh = ceil((h - k) / s) + 1 (floor without ceil_mode), less a last window that would start outside
+    oh = ceil((h - k) / s) + 1 (floor without ceil_mode), less a window that would start outside
 
-    y[n, i, j, c] = max over the window rows i s .. i s + k - 1 and columns j s .. j s + k - 1 of x[n, a, b, c]
+    y[n, i, j, c] = max of x[n, a, b, c] over the window, rows a = i s .. i s + k - 1
+                    and columns b = j s .. j s + k - 1
 
 Windows are clipped at the border. ``argmax`` tells where in the image the maximum was found, as
-row * w + column; among equal values the first in reading order wins, and a NaN wins over everything.
-The output depends on that one value alone, so its gradient goes there, and adds up where
-windows overlap:
+``row * w + column``; among equal values the first in reading order wins, and a NaN wins over
+everything. The output depends on that one value alone, so its gradient goes there, and adds up
+where windows overlap:
 
     dx[n, argmax[n, i, j, c], c]  +=  dy[n, i, j, c]
 """
 import numpy as np
 
-from minifcn.ops.checks import dense, max_pool2d_size
+from minifcn.ops.checks import dense, max_pool2d_size, pair
 from minifcn.ops.compiling import compiled
 
 
@@ -25,10 +26,10 @@ def _forward(x, size, stride, y, argmax):
         for i in range(y.shape[1]):
             for j in range(y.shape[2]):
                 for c in range(channels):
-                    a, b = i * stride, j * stride
+                    a, b = i * stride[0], j * stride[1]
                     best = a * width + b
-                    for ki in range(min(size, height - a)):
-                        for kj in range(min(size, width - b)):
+                    for ki in range(min(size[0], height - a)):
+                        for kj in range(min(size[1], width - b)):
                             value = x[n, a + ki, b + kj, c]
                             largest = x[n, best // width, best % width, c]
                             if value > largest or (np.isnan(value) and not np.isnan(largest)):
@@ -49,9 +50,10 @@ def _backward(dy, argmax, dx):
 
 
 def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
-    n, h, w, c = x.shape
-    shape = (n, max_pool2d_size(h, size, stride, ceil_mode), max_pool2d_size(w, size, stride, ceil_mode), c)
-    y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    size, stride, (n, h, w, c) = pair(size), pair(stride), x.shape
+    oh = max_pool2d_size(h, size.rows, stride.rows, ceil_mode)
+    ow = max_pool2d_size(w, size.columns, stride.columns, ceil_mode)
+    y, argmax = np.empty((n, oh, ow, c), x.dtype), np.empty((n, oh, ow, c), np.int64)
     _forward(dense(x), size, stride, y, argmax)
     return y, argmax
 

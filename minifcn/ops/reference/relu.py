@@ -2,7 +2,8 @@
 
     y = max(x, 0)          dx = dy where y > 0, else 0
 
-The output is mask enough: y > 0 exactly where x > 0. At x = 0, where ReLU has no derivative, 0 is taken.
+The output is mask enough: y > 0 exactly where x > 0. At x = 0, where ReLU has no derivative, 0 is
+taken.
 """
 import numpy as np
 

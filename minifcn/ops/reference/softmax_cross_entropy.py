@@ -1,6 +1,7 @@
 """Softmax and cross-entropy of every pixel, in one: the loss and its gradient.
 
-    scores (n, h, w, classes)   labels (n, h, w) integers   ->   loss (a Python float),  dscores like scores
+    scores (n, h, w, classes)   labels (n, h, w) integers
+    ->   loss (a Python float),  dscores like scores
 
 With p = softmax(scores[n, i, j]) and t the pixel's label, the pixel's loss is -log p[t]. Because
 log p[t] = scores[t] - log(sum over f of exp(scores[f])),
@@ -8,9 +9,10 @@ log p[t] = scores[t] - log(sum over f of exp(scores[f])),
     d(-log p[t]) / d scores[f]  =  p[f] - (1 if f == t else 0)
 
 The largest score is subtracted first: p does not change, and no exponential overflows. Each pixel
-counts with the weight of its class (1 without ``class_weights``), a pixel with the label ``ignore`` not
-at all: no loss, gradient 0. With the reduction "mean" the sum is divided by the sum of the weights of the
-valid pixels, with "sum" by 1, with "sum_per_image" by n. Where no pixel is valid the loss is 0.
+counts with the weight of its class (1 without ``class_weights``), a pixel with the label ``ignore``
+not at all: no loss, gradient 0. With the reduction "mean" the sum is divided by the sum of the
+weights of the valid pixels, with "sum" by 1, with "sum_per_image" by n. Where no pixel is valid the
+loss is 0.
 """
 import numpy as np
 

@@ -614,13 +614,13 @@ def dy_used_up(dy, x, weight, stride=1, padding=0):
 
 
 @planted("conv2d_backward", "nondeterministic")
-def dx_summed_in_any_order(dy, x, weight, stride=1, padding=0):
-    """Windows add up in an order that changes: the last bits differ from call to call."""
+def dx_of_some_windows(dy, x, weight, stride=1, padding=0):
+    """One window, drawn at random, is left out to save time."""
     _, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
     dx = np.zeros_like(pad(x, padding))
     cells = list(windows(dy, weight, stride))
-    for cell in np.random.default_rng().permutation(len(cells)):
-        i, j, rows, columns = cells[cell]
+    del cells[np.random.default_rng().integers(len(cells))]
+    for i, j, rows, columns in cells:
         dx[:, rows, columns] += np.tensordot(dy[:, i, j], weight, (1, 3))
     return crop(dx, padding), dweight, dbias
 

@@ -67,6 +67,15 @@ def forward_in_float32(x, weight, bias):
     return (x.astype(np.float32) @ weight.astype(np.float32) + bias).astype(x.dtype)
 
 
+@planted("linear_forward", "last_channel_missing", "nondeterministic", "unknown")
+def last_output_never_written(x, weight, bias):
+    """for f in range(c_out - 1), on an array that np.empty made."""
+    y = np.empty((len(x), len(bias)), x.dtype)
+    for f in range(len(bias) - 1):
+        y[:, f] = x @ weight[:, f] + bias[f]
+    return y
+
+
 # ---------------------------------------------------------------------------------------------
 # Backward
 # ---------------------------------------------------------------------------------------------

@@ -139,9 +139,10 @@ def mask_as_float64(dy, y):
 
 @planted("relu_backward", "last_row_missing")
 def last_row(dy, y):
-    """for i in range(h - 1)."""
+    """for i in range(h - 1), where there are rows."""
     dx = dy * (y > 0)
-    dx[:, -1:] = 0
+    if dx.ndim == 4:
+        dx[:, -1] = 0
     return dx
 
 
@@ -149,6 +150,15 @@ def last_row(dy, y):
 def last_image(dy, y):
     """for n in range(len(dy) - 1)."""
     dx = np.zeros_like(dy)
+    for n in range(len(dy) - 1):
+        dx[n] = dy[n] * (y[n] > 0)
+    return dx
+
+
+@planted("relu_backward", "last_image_missing", "nondeterministic", "unknown")
+def last_image_never_written(dy, y):
+    """The last image is left out of an array that np.empty made."""
+    dx = np.empty_like(dy)
     for n in range(len(dy) - 1):
         dx[n] = dy[n] * (y[n] > 0)
     return dx

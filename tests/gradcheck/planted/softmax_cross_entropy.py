@@ -99,25 +99,30 @@ def per_image_over_pixels(scores, labels, ignore=255, reduction="mean", class_we
 
 @planted("softmax_cross_entropy", "ignored_counted")
 def mean_over_all_pixels(scores, labels, ignore=255, reduction="mean", class_weights=None):
-    """The mean divides by all pixels, ignored ones included."""
+    """The mean divides by all pixels, ignored ones included; a weighted mean is right."""
+    if reduction != "mean" or class_weights is not None:
+        return right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
+    loss, dscores = right.softmax_cross_entropy(scores, labels, ignore, "sum", class_weights)
+    return loss / labels.size, (dscores / labels.size).astype(scores.dtype)
+
+
+@planted("softmax_cross_entropy", "ignored_counted")
+def mean_of_the_map(scores, labels, ignore=255, reduction="mean", class_weights=None):
+    """losses.mean() over a map of losses that is 0 where a pixel is ignored, weighted or not."""
     if reduction != "mean":
         return right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
     loss, dscores = right.softmax_cross_entropy(scores, labels, ignore, "sum", class_weights)
-    if class_weights is None:
-        total = labels.size
-    else:
-        weights = pixel_weights(labels.astype(int), ignore, class_weights, scores.shape[-1])
-        total = weights.sum() + (labels == ignore).sum()
-    return loss / total, (dscores / total).astype(scores.dtype)
+    return loss / labels.size, (dscores / labels.size).astype(scores.dtype)
 
 
 @planted("softmax_cross_entropy", "ignored_counted")
 def gradient_over_all_pixels(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The loss divides by the valid pixels, the gradient by all."""
     loss, dscores = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
-    valid = (labels != ignore).sum()
-    factor = valid / labels.size if reduction == "mean" else 1
-    return loss, (dscores * factor).astype(scores.dtype)
+    if reduction == "mean":
+        _, dscores = right.softmax_cross_entropy(scores, labels, ignore, "sum", class_weights)
+        dscores = (dscores / labels.size).astype(scores.dtype)
+    return loss, dscores
 
 
 @planted("softmax_cross_entropy", "ignored_not_zero")

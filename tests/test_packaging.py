@@ -1,0 +1,88 @@
+"""A wheel built from the checkout works without the checkout."""
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minifcn
+
+CHECKOUT = Path(minifcn.__file__).parent.parent
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout"),
+]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy of what is needed, so that no build/ is left in the checkout."""
+    pytest.importorskip("setuptools", minversion="68", reason="the build needs setuptools")
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    names = ["minifcn", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    for path in [CHECKOUT / name for name in names] + [*(CHECKOUT / "minifcn").rglob("*.*")]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            target = source / path.relative_to(CHECKOUT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+        "--no-index", "--wheel-dir", built, source, cwd=built)
+    (path,) = built.glob("minifcn-*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder for PYTHONPATH that comes before the checkout."""
+    target = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+        "--target", target, wheel, cwd=target)
+    return target
+
+
+def run(*command, cwd, **environment):
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True,
+                          env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment},
+                          timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel):
+    modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "minifcn").rglob("*.py")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert modules <= names
+    others = {name.split("/")[0] for name in names - modules}
+    assert others <= {"minifcn", f"minifcn-{minifcn.__version__}.dist-info"}
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_it_predicts_outside_the_checkout(installed, tmp_path):
+    """With the API and with the command; the installed copy, not the checkout."""
+    code = """
+import minifcn, numpy as np, sys
+assert minifcn.__file__.startswith(sys.argv[1]), minifcn.__file__
+model = minifcn.FCN(16, 4, width=1 / 32, fc_channels=4)
+model.parameters["score_fr.bias"][2] = 1
+model.save("small.safetensors")
+loaded = minifcn.load("small.safetensors")
+assert (loaded.predict(np.zeros((20, 30, 3), np.uint8)) == 2).all()
+print(minifcn.__version__)
+"""
+
+    def python(*arguments):
+        return run(sys.executable, *arguments, cwd=tmp_path, PYTHONPATH=str(installed))
+
+    assert python("-c", code, installed).strip() == minifcn.__version__
+    assert "134,362,751" in python("-m", "minifcn", "summary", "360", "480")
+    Image.fromarray(np.full((40, 30, 3), 90, np.uint8)).save(tmp_path / "street.png")
+    python("-m", "minifcn", "predict", "small.safetensors", "street.png", "--out", "masks")
+    with Image.open(tmp_path / "masks" / "street.png") as mask:
+        assert mask.mode == "P" and mask.size == (30, 40) and (np.asarray(mask) == 2).all()
+    assert (tmp_path / "masks" / "street_overlay.png").exists()
