@@ -9,7 +9,7 @@ def forward(case, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(export(case), options,
+    session = onnxruntime.InferenceSession(export(case, resize=True), options,
                                            providers=["CPUExecutionProvider"])
     images = network.nchw(network.images(case))
     return (lambda: session.run(None, {network.INPUT: images})[0],

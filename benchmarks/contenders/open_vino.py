@@ -7,7 +7,7 @@ from benchmarks.contenders.onnx_export import export
 
 def forward(case, threads):
     core = openvino.Core()
-    model = core.read_model(export(case))
+    model = core.read_model(export(case, resize=False))
     compiled = core.compile_model(model, "CPU", {
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",      # not bfloat16, which others do not compute in

@@ -15,10 +15,10 @@ from llvmlite import binding as llvm
 import minifcn
 from minifcn import ops
 from minifcn.ops.compiling import JIT_ENABLED, OPS, cache_folder
+from minifcn.ops.fast.gemm import vector_unit
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "pillow", "matplotlib", "safetensors", "tqdm")
-VECTORS = (("avx512f", "AVX-512", 512), ("avx2", "AVX2", 256), ("neon", "NEON", 128),
-           ("sse2", "SSE2", 128))
+INTEL = ("x86_64", "AMD64", "i386", "i686")
 LOW_MEMORY = 2 * 10**9
 
 
@@ -70,15 +70,14 @@ def threads() -> tuple[str, str, str | None]:
 
 
 def vectors() -> tuple[str, str, str | None]:
-    """The widest vector unit that compiled code may use."""
-    features = llvm.get_host_cpu_features()
-    disabled = "-avx512f" in (numba.config.CPU_FEATURES or "")
-    for feature, name, bits in VECTORS:
-        if features.get(feature) and not (feature == "avx512f" and disabled):
-            few = bits < 256 and platform.machine() in ("x86_64", "AMD64")
-            return ("vector unit", f"{name}, {bits} bits, CPU {llvm.get_host_cpu_name()}",
-                    "this CPU has no AVX2, so the fast engine is slow here" if few else None)
-    return "vector unit", "none known", "no vector unit was found, so the fast engine is slow here"
+    """The vector unit that compiled code uses, which environment variables of Numba may limit."""
+    if not JIT_ENABLED:
+        return "vector unit", "none without the compiler", None
+    bits, machine = 8 * vector_unit()[0], platform.machine()
+    name = {512: "AVX-512", 256: "AVX2"}.get(bits, "SSE" if machine in INTEL else "NEON")
+    return ("vector unit", f"{name}, {bits} bits, on {llvm.get_host_cpu_name()}",
+            "neither AVX2 nor AVX-512 is there or allowed, so the fast engine is slow"
+            if name == "SSE" else None)
 
 
 def memory() -> tuple[str, str, str | None]:

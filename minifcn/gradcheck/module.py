@@ -313,7 +313,7 @@ class Subject:
         ):
             for trial in self.trials:
                 given = trial.given
-                if not trial.problem or given[option] == default:
+                if not trial.problem or given.get(option, default) == default:
                     continue
                 plain = {**given, option: default}
                 with contextlib.suppress(Exception):  # the reference refuses impossible sizes

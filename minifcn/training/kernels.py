@@ -39,7 +39,8 @@ def _adam_block(weight, gradient, first, second, rate, gain1, gain2, scale, epsi
 
 
 @parallel
-def _adam(thread, begin, end, weight, gradient, first, second, rate, gain1, gain2, scale, epsilon, decay):
+def _adam(thread, begin, end, weight, gradient, first, second, rate, gain1, gain2, scale, epsilon,
+          decay):
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _adam_block(weight[start:stop], gradient[start:stop], first[start:stop],
@@ -68,8 +69,8 @@ def sgd_step(weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray,
         Not changed.
     rate, momentum, decay : float
     """
-    _sgd(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1), _in_place(velocity),
-         *(weight.dtype.type(value) for value in (rate, momentum, decay)))
+    _sgd(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1),
+         _in_place(velocity), *(weight.dtype.type(value) for value in (rate, momentum, decay)))
 
 
 def adam_step(weight: np.ndarray, gradient: np.ndarray, first: np.ndarray, second: np.ndarray,
@@ -89,5 +90,5 @@ def adam_step(weight: np.ndarray, gradient: np.ndarray, first: np.ndarray, secon
     """
     scalars = (rate / (1 - beta1**step), 1 - beta1, 1 - beta2, (1 - beta2**step) ** -0.5,
                epsilon, decay)
-    _adam(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1), _in_place(first), _in_place(second),
-          *(weight.dtype.type(value) for value in scalars))
+    _adam(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1),
+          _in_place(first), _in_place(second), *(weight.dtype.type(value) for value in scalars))

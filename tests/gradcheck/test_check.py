@@ -146,7 +146,7 @@ def test_only_float64_can_be_checked(inputs, words):
 def test_large_arrays_are_checked_at_a_choice_of_elements_and_along_directions():
     x = rng.standard_normal((50, 80))
     report = gradcheck.check(np.sin, lambda dy, x: dy * np.cos(x), [x], limit=200)
-    assert 200 <= report.comparisons[0].tested < 400
+    assert 150 <= report.comparisons[0].tested < 400
 
     def wrong_at_one(dy, x):
         dx = dy * np.cos(x)

@@ -8,9 +8,9 @@ import minifcn
 from minifcn.models import bands
 
 
-def narrow(stride, geometry):
+def network(stride, geometry, width=1 / 64, fc_channels=3):
     """One channel first, eight at last; every number matters, nothing is zero."""
-    model = minifcn.FCN(stride, 2, geometry, width=1 / 64, fc_channels=3, seed=2)
+    model = minifcn.FCN(stride, 2, geometry, width=width, fc_channels=fc_channels, seed=2)
     rng = np.random.default_rng(3)
     for name in model.parameters:
         if name.startswith("score_") or name.endswith("bias"):
@@ -39,14 +39,14 @@ SQUARES = [(801, 1177), (769, 1100), (1100, 775), (1153, 790), (900, 1152), (850
 
 @pytest.mark.parametrize(
     "stride, geometry, h, w",
-    [(*network, *size) for network, size in zip(NETWORKS, STRIPS)]
+    [(*variant, *size) for variant, size in zip(NETWORKS, STRIPS)]
     + [
-        pytest.param(*network, *size, marks=pytest.mark.slow)
-        for network, size in zip(NETWORKS, SQUARES)
+        pytest.param(*variant, *size, marks=pytest.mark.slow)
+        for variant, size in zip(NETWORKS, SQUARES)
     ],
 )
 def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w):
-    model, image = narrow(stride, geometry), picture(h, w)
+    model, image = network(stride, geometry), picture(h, w)
     whole, one = in_tiles(model, image, bands.LARGEST)
     scores, many = in_tiles(model, image, 1)
     assert one == 1 and many == -(-h // bands.GRID) * -(-w // bands.GRID) >= 3
@@ -54,8 +54,18 @@ def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w
     np.testing.assert_array_equal(model.predict(image), whole.argmax(axis=-1))
 
 
+@pytest.mark.parametrize("geometry", ["exact", "caffe"])
+def test_tiles_of_a_network_wide_enough_for_winograd(geometry):
+    """Its tiles of cells must fall on the same places, and rounding with them."""
+    model, image = network(8, geometry, width=1 / 4, fc_channels=64), picture(801, 450)
+    whole, _ = in_tiles(model, image, bands.LARGEST)
+    scores, many = in_tiles(model, image, 1)
+    assert many == 6
+    np.testing.assert_array_equal(scores, whole)
+
+
 def test_a_smaller_halo_would_be_noticed(monkeypatch):
-    model, image = narrow(8, "exact"), picture(801, 40)
+    model, image = network(8, "exact"), picture(801, 40)
     whole, _ = in_tiles(model, image, bands.LARGEST)
     monkeypatch.setattr(bands, "HALO_AFTER", 128)
     scores, _ = in_tiles(model, image, 1)
@@ -63,7 +73,7 @@ def test_a_smaller_halo_would_be_noticed(monkeypatch):
 
 
 def test_tiles_are_no_smaller_than_their_memory_asks_for():
-    model = narrow(8, "exact")
+    model = network(8, "exact")
     for largest in (10**6, 10**7, 3 * 10**7, 10**8, 10**9):
         cores = bands.tiles(model, 1900, 2500, largest)
         covered = np.zeros((1900, 2500), int)
@@ -79,7 +89,7 @@ def test_tiles_are_no_smaller_than_their_memory_asks_for():
 
 
 def test_predict_goes_through_the_tiles(monkeypatch):
-    model, image = narrow(16, "exact"), picture(500, 20)
+    model, image = network(16, "exact"), picture(500, 20)
     whole, probabilities = model.predict(image), model.probabilities(image)
     calls = []
     forward = model.forward

@@ -20,7 +20,8 @@ import numpy as np
 
 from ..checks import Pair
 from ..compiling import compiled, parallel
-from .gemm import (DENSE, SAME, keep_apart, COLUMNS, NO_FLOOR, ROWS, copy_block, multiply_panel, pack, pack_rows, round_up, tile_columns, tile_of)
+from .gemm import (COLUMNS, DENSE, NO_FLOOR, ROWS, SAME, copy_block, keep_apart, multiply_panel,
+                   pack, pack_rows, round_up, streams, tile_columns, tile_of)
 from .memory import empty, scratch
 
 PLACES = 256            # of a sum for dweight that is taken at once
@@ -88,7 +89,7 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
 
 
 @parallel
-def _forward(thread, begin, end, plan, x, panels, bias, y, floor, group, patches):
+def _forward(thread, begin, end, plan, x, panels, bias, y, floor, stream, group, patches):
     width = tile_columns(y)
     depth = plan.kernel_rows * plan.kernel_columns * plan.channels
     places = plan.images * plan.out_height * plan.out_width
@@ -99,7 +100,7 @@ def _forward(thread, begin, end, plan, x, panels, bias, y, floor, group, patches
         for f in range(0, plan.filters, width):
             multiply_panel(count, min(width, plan.filters - f), depth, patches, own, depth, DENSE,
                            panels, f * depth, bias, f, SAME, y, place * plan.filters + f, plan.filters,
-                           floor)
+                           floor, stream)
 
 
 def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
@@ -112,7 +113,8 @@ def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
     patches, panels = np.split(room, [threads * group * depth])
     pack(weight.reshape(-1), 0, plan.filters, 1, depth, plan.filters, panels, 0)
     y = empty((plan.images, plan.out_height, plan.out_width, plan.filters), x.dtype)
-    _forward(-(-places // group), plan, x.reshape(-1), panels, bias, y.reshape(-1), x.dtype.type(floor), group, patches)
+    _forward(-(-places // group), plan, x.reshape(-1), panels, bias, y.reshape(-1), x.dtype.type(floor), streams(y),
+             group, patches)
     return y
 
 
@@ -139,7 +141,7 @@ def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products)
             for q in range(0, line, width):
                 multiply_panel(plan.out_width, width, plan.filters, dy, source, plan.filters, DENSE,
                                panels, (ki * wide + q) * plan.filters, products, zeros, SAME,
-                               products, own + q, wide, no_floor)
+                               products, own + q, wide, no_floor, False)
             for j in range(plan.out_width):
                 left, first, last = inside(plan, j)
                 for q in range(first * c, last * c):
@@ -168,7 +170,8 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
 
 
 @parallel
-def _gradient(thread, begin, end, plan, dy, x, chunk, block, sums, zeros, no_floor, scratch):
+def _gradient(thread, begin, end, plan, dy, x, chunk, block, sums, zeros, no_floor, stream,
+              scratch):
     width = tile_columns(sums)
     depth = plan.kernel_rows * plan.kernel_columns * plan.channels
     places = plan.images * plan.out_height * plan.out_width
@@ -194,7 +197,7 @@ def _gradient(thread, begin, end, plan, dy, x, chunk, block, sums, zeros, no_flo
                         start, s0, s_row = zeros, SAME, SAME
                     multiply_panel(q1 - q0, min(width, columns - f), count,
                                    scratch, turned, count, DENSE, scratch, panels + f * count,
-                                   start, s0, s_row, sums, goal, plan.filters, no_floor)
+                                   start, s0, s_row, sums, goal, plan.filters, no_floor, stream)
 
 
 def gradient(plan: Plan, dy, x) -> np.ndarray:
@@ -210,5 +213,6 @@ def gradient(plan: Plan, dy, x) -> np.ndarray:
     sums = empty((chunks, *shape), dy.dtype)
     _gradient(chunks * -(-depth // block), plan, dy.reshape(-1), x.reshape(-1), chunk, block,
               sums.reshape(-1), np.zeros(COLUMNS, dy.dtype), dy.dtype.type(NO_FLOOR),
+              chunk <= PLACES and streams(sums),
               scratch(threads * PLACES * (2 * block + COLUMNS), dy.dtype))
     return sums[0] if chunks == 1 else sums.sum(axis=0)

@@ -17,10 +17,6 @@ exchanged strides.
 Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
-# NOTE FROM THE LEAD (16:57), to be removed at the end: prange is gone from all kernels. `@parallel` in ops/compiling.py shares tasks
-# (thread, begin, end) out to our own threads: half the compile time, no spinning, no get_thread_id. Keep it; re-read before editing.
-import sys as _sys
-if any("/tmp/fast" in a for a in _sys.argv[:1]): print("LEAD: prange was replaced by compiling.parallel in all kernels; see the note in gemm.py", file=_sys.stderr)
 
 import functools
 import time
@@ -41,7 +37,8 @@ from .memory import empty, scratch
 DEPTH = 256         # of a panel: 256 x 32 floats are 32 KB, two thirds of an L1 cache of 48 KB
 COLUMNS = 256       # of a task: its part of B, 256 x 256 floats, takes 256 KB of the L2 cache, and is
                     # read in runs of 1 KB, without which main memory gives a third of its bandwidth
-ROWS = 240          # of a task, at most: 240 x 256 floats of A take another 240 KB of the L2 cache
+ROWS = 264          # of a task, at most: 264 x 256 floats of A take another 264 KB of the L2 cache
+STREAM = 2 ** 25    # bytes: a larger result goes straight to memory, past the caches that it would flush
 NO_FLOOR = -np.inf  # max(x, -inf) is x
 
 
@@ -97,6 +94,7 @@ tile_rows, tile_few_rows, tile_columns, tile_lanes = map(
 
 # Distances, as numbers of NumPy: for each literal, Numba would compile a kernel once more
 DENSE = np.int64(1)     # of neighbours
+ONE = np.int64(1)       # of something
 SAME = np.int64(0)      # of the rows of a matrix whose rows are all one
 
 
@@ -130,6 +128,26 @@ class Vectors:
 
     def store(self, vector, pointer, offset=0):
         self.builder.store(vector, self._at(pointer, offset)).align = self.align
+
+    def stream(self, vector, pointer, offset=0):
+        """Store past the caches: memory need not be read first. The address must be that of a whole vector."""
+        store = self.builder.store(vector, self._at(pointer, offset))
+        store.align = self.lanes * self.align
+        one = ir.Constant(ir.IntType(32), 1)
+        store.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
+
+    def store_all(self, values, places, stream=None):
+        """Store each value at its (pointer, offset); past the caches where ``stream``, if given, says so."""
+        if stream is None:
+            for value, place in zip(values, places):
+                self.store(value, *place)
+            return
+        with self.builder.if_else(stream) as (past_caches, through_caches):
+            with past_caches:
+                for value, place in zip(values, places):
+                    self.stream(value, *place)
+            with through_caches:
+                self.store_all(values, places)
 
     def _at(self, pointer, offset):
         offset = offset if isinstance(offset, ir.Value) else ir.IntType(64)(offset)
@@ -187,18 +205,20 @@ def make_micro_kernel(height):
     a, a0, a_row, a_step : array, offset, distance from row to row and along ``depth``
     b, b0                : array, offset of the panel: ``depth`` rows of the tile's columns
     start, s0, s_row     : added to the product: C itself, or a bias with a row distance of 0
+    stream               : store past the caches; C must be aligned to vectors
     rows                 : of C, at least 1; rows past the last compute the last one again, which is
                            harmless: every row is read before any is written
     """
     @intrinsic
     def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
-                     c, c0, c_row, floor):
+                     c, c0, c_row, floor, stream):
         scalar = c.dtype
         tile = tile_of(as_dtype(scalar))
         of_tile = getattr(tile, height)
 
         def codegen(context, builder, signature, args):
-            (rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row, c, c0, c_row, floor) = args
+            (rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row, c, c0, c_row, floor,
+             stream) = args
             vectors = Vectors(builder, scalar)
             kinds = signature.args
             a = pointer_to(context, builder, kinds[2], a, a0)
@@ -235,16 +255,14 @@ def make_micro_kernel(height):
             floor = vectors.spread(floor)
             # Added last: a long sum in blocks has a smaller error than one term after the other
             before = [vectors.load(row, offset) for row in row_pointers(start, s_row) for offset in offsets]
-            for r, pointer in enumerate(c_rows):
-                for v, offset in enumerate(offsets):
-                    index = r * tile.vectors + v
-                    value = vectors.add(builder.load(total[index]), before[index])
-                    vectors.store(vectors.maximum(value, floor), pointer, offset)
+            values = [vectors.maximum(vectors.add(builder.load(t), x), floor) for t, x in zip(total, before)]
+            places = [(row, offset) for row in c_rows for offset in offsets]
+            vectors.store_all(values, places, stream)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, a, types.int64, types.int64, types.int64,
                           b, types.int64, start, types.int64, types.int64,
-                          c, types.int64, types.int64, scalar), codegen
+                          c, types.int64, types.int64, scalar, types.boolean), codegen
 
     return micro_kernel
 
@@ -357,7 +375,7 @@ def pack_rows(a, a0, a_row, a_step, rows, depth, packed, p0):
 
 @compiled
 def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
-                   c, c0, c_row, floor):
+                   c, c0, c_row, floor, stream):
     """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows."""
     keep_apart()
     height, few, width = tile_rows(c), tile_few_rows(c), tile_columns(c)
@@ -365,10 +383,12 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
         whole = rows // height * height
         for i in range(0, whole, height):
             micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                         start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor)
+                         start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor,
+                         stream)
         for i in range(whole, rows, few):
             small_micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                               start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor)
+                               start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor,
+                               stream)
         return
     edge = np.zeros(few * width, c.dtype)       # a narrow panel must not write past its columns
     for i in range(0, rows, few):
@@ -377,7 +397,7 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
             for j in range(columns):
                 edge[r * width + j] = start[s0 + (i + r) * s_row + j]
         small_micro_kernel(valid, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                           edge, 0, width, edge, 0, width, floor)
+                           edge, 0, width, edge, 0, width, floor, False)
         for r in range(valid):
             for j in range(columns):
                 c[c0 + (i + r) * c_row + j] = edge[r * width + j]
@@ -385,7 +405,7 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
 
 @parallel
 def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_column, bias, c,
-              floor, no_floor, task_rows, task_columns, scratch):
+              floor, no_floor, stream, task_rows, task_columns, scratch):
     width = tile_columns(c)
     row_tasks = (m + task_rows - 1) // task_rows
     for task in range(begin, end):
@@ -402,7 +422,12 @@ def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_col
                 c0 = i0 * n + j0 + j
                 start, s0, s_row = (bias, j0 + j, SAME) if k0 == 0 else (c, c0, n)
                 multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
-                               scratch, panels + j * count, start, s0, s_row, c, c0, n, least)
+                               scratch, panels + j * count, start, s0, s_row, c, c0, n, least, stream)
+
+
+def streams(c: np.ndarray) -> bool:
+    """Whether to store a result, an array of ``empty``, past the caches."""
+    return c.nbytes >= STREAM and c.shape[-1] % tile_of(c.dtype).lanes == 0
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -447,8 +472,9 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     a_row, a_step = (s // a.itemsize for s in a.strides)
     b_row, b_column = (s // b.itemsize for s in b.strides)
     no_floor = a.dtype.type(NO_FLOOR)
-    _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step, flat(b), b_row, b_column, bias, c.reshape(-1),
-              a.dtype.type(floor), no_floor, rows, columns,
+    _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step,
+              flat(b), b_row, b_column, bias, c.reshape(-1), a.dtype.type(floor), no_floor,
+              depth <= DEPTH and streams(c), rows, columns,
               scratch(threads * DEPTH * (columns + rows), a.dtype))
     return c
 
@@ -462,7 +488,7 @@ def flat(matrix: np.ndarray) -> np.ndarray:
 def _repeat_micro_kernel(repeats, rows, depth, a, b, c):
     for _ in range(repeats):
         micro_kernel(rows, depth, a, 0, depth, 1, b, 0, c, 0, tile_columns(c), c, 0, tile_columns(c),
-                     c[0])
+                     c[0], False)
 
 
 def peak(dtype: str = "float32", seconds: float = 0.3) -> float:

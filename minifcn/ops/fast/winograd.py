@@ -28,8 +28,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..compiling import compiled, parallel
-from .gemm import (DENSE, SAME, keep_apart, NO_FLOOR, Vectors, copy_block, move_vector, multiply_panel, pointer_to,
-                   prefetch_line, round_up, tile_columns, tile_lanes, tile_of)
+from .gemm import (DENSE, NO_FLOOR, ONE, SAME, Vectors, copy_block, keep_apart, move_vector,
+                   multiply_panel, pointer_to, prefetch_line, round_up, streams, tile_columns,
+                   tile_lanes, tile_of)
 from .memory import empty, scratch
 
 # ---------------------------------------------------------------------------------------------
@@ -133,14 +134,15 @@ def make_transform(matrix):
 
     source, s0, s_row, s_column : array, offset, distances between the elements of the tile
     target, t0, t_row, t_column : the same
-    floor                       : the least value, or None
+    floor, stream               : the least value, and whether to store past the caches; or None, None
     """
     rows, columns = len(matrix), len(matrix[0])
 
     @intrinsic
-    def transform(typingctx, source, s0, s_row, s_column, target, t0, t_row, t_column, floor):
+    def transform(typingctx, source, s0, s_row, s_column, target, t0, t_row, t_column,
+                  floor, stream):
         def codegen(context, builder, signature, args):
-            (origin, s0, s_row, s_column, goal, t0, t_row, t_column, least) = args
+            (origin, s0, s_row, s_column, goal, t0, t_row, t_column, least, past_caches) = args
             vectors = Vectors(builder, target.dtype)
             integer = ir.IntType(64)
             origin = pointer_to(context, builder, signature.args[0], origin, s0)
@@ -161,15 +163,21 @@ def make_transform(matrix):
             with cgutils.for_range(builder, integer(rows)) as loop:
                 first = builder.gep(goal, [builder.mul(loop.index, t_row)])
                 row = [builder.load(half_way(loop.index, integer(j))) for j in range(columns)]
-                for j, value in enumerate(_apply(vectors, matrix, row)):
-                    if floor != types.none:
-                        value = vectors.maximum(value, least)
-                    vectors.store(value, first, builder.mul(t_column, integer(j)))
+                values = _apply(vectors, matrix, row)
+                places = [(first, builder.mul(t_column, integer(j))) for j in range(rows)]
+                if floor == types.none:
+                    vectors.store_all(values, places)
+                else:
+                    values = [vectors.maximum(value, least) for value in values]
+                    vectors.store_all(values, places, past_caches)
             return context.get_dummy_value()
 
-        floor = types.none if floor == types.none else target.dtype
+        if floor == types.none:
+            last = types.none, types.none
+        else:
+            last = target.dtype, types.boolean
         return types.void(source, types.int64, types.int64, types.int64,
-                          target, types.int64, types.int64, types.int64, floor), codegen
+                          target, types.int64, types.int64, types.int64, *last), codegen
 
     return transform
 
@@ -254,9 +262,9 @@ def prefetch_window(plan, x, tile):
 def transform_tile(plan, source, s0, s_row, s_column, v, v0, v_point):
     """B' x B, or A dy A', for one vector of channels."""
     if plan.window == N:
-        transform_window(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None)
+        transform_window(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
     else:
-        transform_gradient_3(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None)
+        transform_gradient_3(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
 
 
 @compiled
@@ -289,43 +297,41 @@ def transform_windows(plan, x, first, count, c0, channels, v, v0, v_row, v_point
 def transform_kernel(plan, source, s0, s_row, s_column, u, u0, u_point):
     """G w G' for one vector of filters."""
     if plan.taps == 3:
-        transform_kernel_3(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None)
+        transform_kernel_3(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None, None)
     else:
-        transform_kernel_7(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None)
+        transform_kernel_7(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None, None)
 
 
 @compiled
-def transform_kernels(plan, weight, c0, channels, f0, u, u0, u_point, patch, p0):
-    """u[point, channel, filter] = G w G' for one panel of filters, zeros behind the last filter."""
+def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_point, patch, p0):
+    """u[panel, point, channel, filter] = G w G', zeros behind the last filter."""
     keep_apart()
     lanes, width, area = tile_lanes(u), tile_columns(u), plan.taps * plan.taps
-    if not plan.turned and f0 + width <= plan.filters:
+    if not plan.turned and f0 + panels * width <= plan.filters:
         column = plan.channels * plan.filters
-        for c in range(channels):
-            for v in range(0, width, lanes):
-                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v, plan.taps * column, column,
-                                 u, u0 + c * width + v, u_point)
+        for c in range(channels):       # all panels at once: longer runs of memory
+            for v in range(0, panels * width, lanes):
+                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v, plan.taps * column,
+                                 column, u, u0 + v // width * u_panel + c * width + v % width, u_point)
         return
-    for v in range(0, width, lanes):
-        for c in range(0, channels, lanes):
-            # A square of channels x filters for each tap, as it is needed: turned, or cut off
-            for tap in range(area):
-                if plan.turned:
-                    source = ((area - 1 - tap) * plan.filters + f0 + v) * plan.channels + c0 + c
-                    row, column = DENSE, plan.channels
-                else:
-                    source = (tap * plan.channels + c0 + c) * plan.filters + f0 + v
-                    row, column = plan.filters, DENSE
-                copy_block(weight, source, row, column, min(lanes, channels - c),
-                           max(0, min(lanes, plan.filters - f0 - v)),
-                           patch, p0 + tap * lanes * lanes, lanes, lanes)
-            for l in range(min(lanes, channels - c)):
-                transform_kernel(plan, patch, p0 + l * lanes, plan.taps * lanes * lanes, lanes * lanes,
-                                 u, u0 + (c + l) * width + v, u_point)
+    for v in range(0, panels * width, lanes):
+        # channels x lanes of filters for each tap, as they are needed: turned, or cut off
+        for tap in range(area):
+            if plan.turned:
+                source = ((area - 1 - tap) * plan.filters + f0 + v) * plan.channels + c0
+                row, column = DENSE, plan.channels
+            else:
+                source = (tap * plan.channels + c0) * plan.filters + f0 + v
+                row, column = plan.filters, DENSE
+            copy_block(weight, source, row, column, channels, max(0, min(lanes, plan.filters - f0 - v)),
+                       patch, p0 + tap * channels * lanes, lanes, lanes)
+        for c in range(channels):
+            transform_kernel(plan, patch, p0 + c * lanes, plan.taps * channels * lanes, channels * lanes,
+                             u, u0 + v // width * u_panel + c * width + v % width, u_point)
 
 
 @compiled
-def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, p0):
+def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, stream, patch, p0):
     """y = max(A' m A, floor), for ``count`` tiles and one panel of filters."""
     keep_apart()
     lanes, width, step = tile_lanes(y), tile_columns(y), plan.step
@@ -340,14 +346,16 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, patch, 
             valid = min(lanes, plan.filters - f0 - v)
             if height >= step and across >= step and valid == lanes:
                 goal, g0, g_row, g_column = y, target, plan.out_width * plan.filters, plan.filters
+                past_caches = stream
             else:
+                past_caches = False
                 goal, g0, g_row, g_column = patch, p0, step * lanes, lanes
             if plan.taps == 3:
                 transform_products_3(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor)
+                                     goal, g0, g_row, g_column, floor, past_caches)
             else:
                 transform_products_7(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor)
+                                     goal, g0, g_row, g_column, floor, past_caches)
             if g_row == step * lanes and g0 == p0:
                 for i in range(min(step, height)):
                     copy_block(patch, p0 + i * step * lanes, lanes, DENSE, min(step, across), valid,
@@ -379,8 +387,10 @@ def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
     width = tile_columns(u)
     u_point = apart(plan.channels * width)
     for panel in range(begin, end):
-        transform_kernels(plan, weight, SAME, plan.channels, panel * width, u, panel * N * N * u_point,
-                          u_point, scratch, thread * patch_size)
+        for c in range(0, plan.channels, KERNELS):
+            transform_kernels(plan, weight, c, min(KERNELS, plan.channels - c), panel * width, ONE,
+                              u, panel * N * N * u_point + c * width, SAME, u_point,
+                              scratch, thread * patch_size)
 
 
 @compiled
@@ -396,11 +406,12 @@ def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_po
         else:
             source, s0, s_row = m, target, width
         multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE, u, u0 + point * u_point,
-                       source, s0, s_row, m, target, width, no_floor)
+                       source, s0, s_row, m, target, width, no_floor, False)
 
 
 @parallel
-def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, block, scratch, size):
+def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, stream, block, scratch,
+                   size):
     """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
     width, lanes = tile_columns(y), tile_lanes(y)
     tiles = plan.images * plan.tiles_down * plan.tiles_across
@@ -420,7 +431,7 @@ def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, bl
                 multiply_points(c == 0, count, min(KERNELS, plan.channels - c),
                                 scratch, v + c, depth, v_point, u, panel + c * width, u_point,
                                 start, f, scratch, m, m_point, no_floor)
-            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, scratch, patch)
+            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, stream, scratch, patch)
 
 
 @parallel
@@ -438,26 +449,33 @@ def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v, 
 
 @parallel
 def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
-                     m, f0, y, floor, no_floor, scratch, size):
+                     m, f0, f_end, y, floor, no_floor, stream, scratch, size):
     """Many channels: each thread transforms the kernels of its filters, block by block, in its L2 cache."""
     width = tile_columns(y)
     v_point, m_point = apart(count * block), apart(count * width)
     for task in range(begin, end):
-        f = f0 + task * width
+        f1 = f0 + task * SPAN * width
+        panels = min(SPAN, (f_end - f1 + width - 1) // width)
         whole = channels == plan.channels   # else the sums must wait for the other channels
-        products = (thread if whole else task) * N * N * m_point
+        products = (thread if whole else task) * SPAN * N * N * m_point
         u = thread * size
-        patch = u + N * N * apart(block * width)
+        patch = u + SPAN * N * N * apart(block * width)
         for c in range(0, channels, block):
             depth = min(block, channels - c)
             u_point = apart(depth * width)
-            transform_kernels(plan, weight, c0 + c, depth, f, scratch, u, u_point, scratch, patch)
-            multiply_points(c0 + c == 0, count, depth, v, c // block * N * N * v_point, block, v_point,
-                            scratch, u, u_point, start, f, m, products, m_point, no_floor)
+            transform_kernels(plan, weight, c0 + c, depth, f1, panels, scratch, u, N * N * u_point,
+                              u_point, scratch, patch)
+            for panel in range(panels):
+                multiply_points(c0 + c == 0, count, depth, v, c // block * N * N * v_point, block, v_point,
+                                scratch, u + panel * N * N * u_point, u_point, start, f1 + panel * width,
+                                m, products + panel * N * N * m_point, m_point, no_floor)
         if c0 + channels == plan.channels:
-            transform_products(plan, m, products, m_point, first, count, f, y, floor, scratch, patch)
+            for panel in range(panels):
+                transform_products(plan, m, products + panel * N * N * m_point, m_point, first, count,
+                                   f1 + panel * width, y, floor, stream, scratch, patch)
 
 
+SPAN = 2                    # panels of a task: 64 filters are runs of 256 bytes, the least that memory likes
 SHALLOW = 2 ** 21           # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
 WINDOWS = 2 ** 17           # elements of a block's windows: 512 KB, half of an L2 cache
 TILES = 64                  # of a superblock, at most: 64 x 64 x 32 products are 512 KB, half of an L2 cache
@@ -501,7 +519,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     y = empty((images, out_height, out_width, filters), x.dtype)
     x, weight, y_flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     floor, no_floor = x.dtype.type(floor), x.dtype.type(NO_FLOOR)
-    patch = max(points, taps * taps * tile.lanes) * tile.lanes
+    patch = max(points, taps * taps * KERNELS) * tile.lanes
     panels = -(-filters // tile.columns)
     if points * channels * panels * tile.columns <= SHALLOW:
         depth = round_up(channels, tile.lanes)
@@ -511,32 +529,34 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
         kernels = points * panels * apart(channels * tile.columns)
         u, own = np.split(scratch(kernels + threads * size, x.dtype), [kernels])
         _all_kernels(panels, plan, weight, u, own, size)
-        _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor, block,
-                       own, size)
+        _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor,
+                       streams(y), block, own, size)
         return y
     some_channels = min(channels, CHANNELS)
     tiles = -(-plan.tiles // -(-plan.tiles // TILES))
-    some_filters = panels * tile.columns
+    task = SPAN * tile.columns
+    some_filters = round_up(filters, task)
     if channels > some_channels:
         some_filters = min(some_filters, FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
-    size = points * apart(block * tile.columns) + patch
+    size = points * SPAN * apart(block * tile.columns) + patch
     windows = points * -(-some_channels // block) * apart(tiles * block)
-    sums = threads if channels == some_channels else some_filters // tile.columns
-    products = points * sums * apart(tiles * tile.columns)
+    sums = threads if channels == some_channels else some_filters // task
+    products = points * sums * SPAN * apart(tiles * tile.columns)
     room = scratch(windows + products + threads * size, x.dtype)
     v, m, own = np.split(room, [windows, windows + products])
     for first in range(0, plan.tiles, tiles):
         count = min(tiles, plan.tiles - first)
         for f0 in range(0, filters, some_filters):
+            f_end = min(f0 + some_filters, filters)
             for c0 in range(0, channels, some_channels):
                 now = min(some_channels, channels - c0)
                 if f0 == 0 or channels > some_channels:
                     _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count, c0, now,
                              block, v, own, size)
-                _filters_outside(-(-min(some_filters, filters - f0) // tile.columns), plan, weight, v,
-                                 first, count, c0, now, block, start, m, f0, y_flat, floor,
-                                 no_floor, own, size)
+                _filters_outside(-(-(f_end - f0) // task), plan, weight, v, first, count, c0, now,
+                                 block, start, m, f0, f_end, y_flat, floor, no_floor, streams(y),
+                                 own, size)
     return y
 
 
@@ -561,7 +581,7 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
             multiply_panel(min(block, channels - part * block), width, count,
                            v, (part * N * N + point) * v_point, DENSE, block,
                            w, (panel * N * N + point) * w_point, start, s0, s_row,
-                           sums, target, width, no_floor)
+                           sums, target, width, no_floor, False)
 
 
 @parallel
@@ -582,7 +602,7 @@ def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, 
                 goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
                 if f + lanes > plan.filters:
                     goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
-                transform_sums_3(sums, source, N * s_point, s_point, goal, g0, g_row, g_column, None)
+                transform_sums_3(sums, source, N * s_point, s_point, goal, g0, g_row, g_column, None, None)
                 if f + lanes > plan.filters:
                     for tap in range(area):
                         for l in range(plan.filters - f):
