@@ -298,6 +298,15 @@ def test_doctor_names_a_disabled_compiler():
     assert done.returncode == 1 and "wrong: NUMBA_DISABLE_JIT is set" in done.stdout, done.stderr
 
 
+def test_check_passes_its_verdict_on(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "none.py")]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+    layers = tmp_path / "layers.py"
+    layers.write_text("import numpy as np\n\n\ndef relu_forward(x):\n    return np.abs(x)\n")
+    assert main(["check", str(layers)]) == 1
+    assert "relu_forward" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["demo", "train", "evaluate", "predict", "summary", "check",
                                      "doctor"])
 def test_every_command_has_help_with_an_example(command, capsys):

@@ -402,54 +402,46 @@ def _form(trials: list[Trial], names: list[str]) -> Finding | None:
     return None
 
 
+_PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}      # else channel
+
+
+def _only_at_one_end(name: str, masks: list[np.ndarray]) -> Finding | None:
+    """All errors lie at the last (or first) index of one axis: a loop ends too early (or late)."""
+    names = axis_names(name, masks[0].ndim)
+    masks = [mask for mask in masks if mask.ndim == len(names)]
+    for axis, letter in enumerate(names):
+        longer = [mask.swapaxes(0, axis) for mask in masks if mask.shape[axis] > 1]
+        for which, inside in (("last", np.s_[:-1]), ("first", np.s_[1:])):
+            if longer and not any(mask[inside].any() for mask in longer):
+                return Finding(
+                    f"{which}_{_PARTS.get(letter, 'channel')}_missing",
+                    f"{name} is wrong at the {which} {letter} only, in every case that fails: "
+                    "look at the bounds of a loop",
+                )
+    return None
+
+
 def _place(trials: list[Trial], names: list[str]) -> Finding:
     """No mistake fits: say where the error lies."""
-    for name in names:
-        masks = [trial.wrong(name) for trial in trials if trial.fails(name)]
-        if not masks:
-            continue
-        axes = axis_names(name, masks[0].ndim)
-        parts = {
-            "n": "image",
-            "i": "row",
-            "j": "column",
-            "c": "channel",
-            "f": "channel",
-            "ki": "row",
-            "kj": "column",
-            "class": "channel",
-        }
-        for axis, letter in enumerate(axes):
-            if any(mask.ndim != len(axes) or mask.shape[axis] < 2 for mask in masks):
-                continue
-            inside = [mask.swapaxes(0, axis) for mask in masks]
-            if not any(mask[:-1].any() for mask in inside) and letter in parts:
-                return Finding(
-                    f"last_{parts[letter]}_missing",
-                    f"{name} is wrong at the last {letter} only, in every "
-                    "case that fails: a loop may end too early",
-                )
-            if not any(mask[1:].any() for mask in inside) and letter in parts:
-                return Finding(
-                    f"first_{parts[letter]}_missing",
-                    f"{name} is wrong at the first {letter} only, in every case that fails",
-                )
-        cases = list(dict.fromkeys(trial.case for trial in trials if trial.fails(name)))
-        total = len({trial.case for trial in trials})
-        share = sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
-        border = all(mask.ndim == 4 and not mask[:, 1:-1, 1:-1].any() for mask in masks)
-        return Finding(
-            "unknown",
-            f"no known mistake explains {name}: {share:.0%} of it is wrong in {len(cases)} of "
-            f"{total} "
-            f"cases ({', '.join(map(repr, cases[:3]))}{', ...' if len(cases) > 3 else ''})"
-            + (
-                ", at the border only: look at padding and cropping"
-                if border
-                else "; the worst element and the heat map show where"
-            ),
-        )
-    raise AssertionError("nothing fails")
+    name = next(name for name in names if any(trial.fails(name) for trial in trials))
+    masks = [trial.wrong(name) for trial in trials if trial.fails(name)]
+    if found := _only_at_one_end(name, masks):
+        return found
+    cases = list(dict.fromkeys(trial.case for trial in trials if trial.fails(name)))
+    total = len({trial.case for trial in trials})
+    share = sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
+    at_border = all(mask.ndim == 4 and not mask[:, 1:-1, 1:-1].any() for mask in masks)
+    some = ", ".join(map(repr, cases[:3])) + (", ..." if len(cases) > 3 else "")
+    hint = (
+        "at the border only: look at padding and cropping"
+        if at_border
+        else "the worst element and the heat map show where"
+    )
+    return Finding(
+        "unknown",
+        f"no known mistake explains {name}: {share:.0%} of it is wrong in {len(cases)} of {total} "
+        f"cases ({some}); {hint}",
+    )
 
 
 def comparisons(trials: list[Trial]) -> list[Comparison]:

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minifcn.gradcheck import faults
 from minifcn.gradcheck.cases import OPERATIONS, Operation, call
 from minifcn.gradcheck.diagnosis import Trial
 from minifcn.gradcheck.faults import Fault
+from minifcn.gradcheck.faults.fault import left_out
+from minifcn.gradcheck.faults.relu import COMPARISONS
+from minifcn.gradcheck.faults.sums import bias_gradients, wrong_weights
 from minifcn.ops import reference
 
 Axes = tuple[int, ...] | None
@@ -183,7 +185,7 @@ def recognise(
         _linear(inputs, floats, y),
         _loss(inputs, floats, y, numerical),
     )
-    # other numbers too: without negative ones ReLU looks like abs, on constants all windows are equal
+    # other numbers too: abs looks like ReLU where none is negative, and constants like any pooling
     rng = np.random.default_rng(11)
     others = [
         rng.standard_normal(value.shape) if k in floats else value for k, value in enumerate(inputs)
@@ -342,17 +344,17 @@ def _loss(inputs, floats, y, numerical) -> Iterator[Recognised]:
 def unknown_mistakes(trial: Trial) -> Iterator[Fault]:
     """Mistakes that can be told from the right arrays alone."""
     for name, right in trial.right.items():
-        for cause, words, without in faults._left_out(name, right):
+        for cause, words, without in left_out(name, right):
             yield Fault(
                 cause, f"{{array}} is right but for {words}, which is left out", {name: without}
             )
         if right.ndim == 4 and name in ("dw", "dweight", "dweights", "dkernel", "dW", "dfilters"):
-            for cause, sentence, reorder in faults._wrong_weights("channel_axes_swapped"):
+            for cause, sentence, reorder in wrong_weights("channel_axes_swapped"):
                 yield Fault(cause, sentence, {name: reorder(right)})
         dy, x = trial.arguments["dy"], trial.given[name.removeprefix("d")]
         if dy.shape == right.shape:
             for of, array in (("its input", x), ("dy", dy)):
-                for comparison, test in faults._COMPARISONS.items():
+                for comparison, test in COMPARISONS.items():
                     yield Fault(
                         "relu_mask",
                         f"{{array}} is dy where {of} {comparison}, else 0",
@@ -361,5 +363,5 @@ def unknown_mistakes(trial: Trial) -> Iterator[Fault]:
         if right.ndim == 1 and dy.ndim > 1 and dy.shape[-1] == right.size:
             yield from (
                 Fault(fault.cause, fault.sentence, {name: fault.answers["dbias"]})
-                for fault in faults._bias_gradients(dy)
+                for fault in bias_gradients(dy)
             )

@@ -81,7 +81,7 @@ class Comparison:
         return (
             f"{self.array:<10} {self.tested:>8} {int(self.wrong.sum()):>8} {self.crossings:>8} "
             f"{largest:>12}   {self.where}"
-        )
+        ).rstrip()
 
 
 @dataclass
@@ -183,16 +183,14 @@ def _heat_map(figure, axes, comparison: Comparison) -> None:
 
 def _share_along_axes(axes, comparison: Comparison) -> None:
     """Share of wrong elements at each index of each axis: a lone tall bar names the culprit."""
-    wrong, position = comparison.wrong, 0
+    wrong, position, ticks = comparison.wrong, 0, {}
     for axis, name in enumerate(axis_names(comparison.array, wrong.ndim)):
         share = wrong.mean(axis=tuple(a for a in range(wrong.ndim) if a != axis))
-        axes.bar(position + np.arange(len(share)), share, label=f"{name} = 0..{len(share) - 1}")
+        axes.bar(position + np.arange(len(share)), share)
+        ticks[position + (len(share) - 1) / 2] = f"{name}\n0..{len(share) - 1}"
         position += len(share) + 1
-    axes.set(
-        ylim=(0, 1.05), xticks=[], title=f"share of wrong elements of {comparison.array}, by index"
-    )
-    if wrong.ndim:
-        axes.legend(fontsize=8)
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set(ylim=(0, 1.05), title=f"share of wrong elements of {comparison.array}, by index")
 
 
 class GradientError(AssertionError):

@@ -1,25 +1,41 @@
 """Pictures too large for one forward pass: tiles that overlap enough to change nothing.
 
-A score depends on the pixels within its receptive field of 404 pixels, and a pixel of the output on
-the cells up to 44 pixels away that are interpolated to it: nothing further than 202 + 44 pixels
-matters. So a tile that is computed with a halo of at least this width gives, in its core, what the
-whole picture would have given. It begins at multiples of 384 pixels: of 32, the stride of the
-network, so that poolings meet the same cells, and of 12 such cells, so that the tiles of Winograd's
-algorithm (6, 4 or 2 cells) do too and even the rounding is the same.
+A score depends on the pixels within its receptive field of 404 pixels, and a pixel of the output
+on the cells up to 44 pixels away that are interpolated to it: no value further than 202 + 44 pixels
+matters. But Winograd's algorithm computes groups of neighbouring cells together, 6 by 6 for 3x3
+kernels and 2 by 2 for 7x7, and what only a neighbour depends on still changes how a cell rounds.
+Counted back from the edge of a tile's core through every layer, and up to whole groups each time,
+632 pixels matter.
+
+With a halo of that width a tile gives, in its core, the same bits as the whole picture, if its
+cells are grouped alike. So it begins at multiples of 384 pixels: of 32, the stride of the network,
+and of 12 such cells.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from minifcn.models.summary import forward_bytes
 
 GRID = 384
-HALO_BEFORE = 384       # the smallest multiple of GRID above 246
-HALO_AFTER = 256        # here the end of a tile needs no alignment
-LARGEST = 3 * 10**9     # bytes of activations in one pass
+HALO_BEFORE = 768       # the smallest multiple of GRID above 632
+HALO_AFTER = 640        # the end of a tile needs no alignment
+LARGEST = 5 * 10**9     # bytes of activations in one pass; with all else less than 8 GB
+
+
+class Span(NamedTuple):
+    """A tile along one axis: the pixels that it is for, and with the halo all that it computes."""
+
+    core: slice
+    whole: slice
+
+    @property
+    def size(self) -> int:
+        return self.whole.stop - self.whole.start
 
 
 def predict_scores(model, image: np.ndarray, largest: int = LARGEST
@@ -29,27 +45,33 @@ def predict_scores(model, image: np.ndarray, largest: int = LARGEST
     A picture of which the activations fit into ``largest`` bytes is one tile.
     """
     for rows, columns in tiles(model, image.shape[0], image.shape[1], largest):
-        top, left = max(rows.start - HALO_BEFORE, 0), max(columns.start - HALO_BEFORE, 0)
-        tile = image[top:rows.stop + HALO_AFTER, left:columns.stop + HALO_AFTER]
-        scores = model.forward(model.preprocess(tile))[0]
-        yield (rows, columns), scores[rows.start - top:rows.stop - top,
-                                      columns.start - left:columns.stop - left]
+        scores = model.forward(model.preprocess(image[rows.whole, columns.whole]))[0]
+        top, left = rows.core.start - rows.whole.start, columns.core.start - columns.whole.start
+        bottom, right = rows.core.stop - rows.whole.start, columns.core.stop - columns.whole.start
+        yield (rows.core, columns.core), scores[top:bottom, left:right]
 
 
-def tiles(model, height: int, width: int, largest: int) -> list[tuple[slice, slice]]:
-    """Cores of the tiles: as large as the memory of their activations allows, but at least GRID."""
-    core = [height, width]
+def tiles(model, height: int, width: int, largest: int) -> list[tuple[Span, Span]]:
+    """The cut into tiles that fit into memory which computes the fewest pixels, halos included.
 
-    def too_large() -> bool:
-        halo = HALO_BEFORE + HALO_AFTER
-        tile = (min(extent + halo, whole) for extent, whole in zip(core, (height, width)))
-        return forward_bytes(model, *tile) > largest
-
-    while too_large() and max(core) > GRID:
-        axis = 0 if core[0] >= core[1] else 1
-        core[axis] = (core[axis] - 1) // GRID * GRID       # one step of the grid less
-    return list(product(spans(height, core[0]), spans(width, core[1])))
+    Where none fits, it is the finest.
+    """
+    ways = list(product(cuts(height), cuts(width)))
+    for rows, columns in sorted(ways, key=computed_pixels):
+        tile = max(span.size for span in rows), max(span.size for span in columns)
+        if forward_bytes(model, *tile) <= largest:
+            return list(product(rows, columns))
+    return list(product(*ways[-1]))
 
 
-def spans(extent: int, core: int) -> list[slice]:
-    return [slice(start, min(start + core, extent)) for start in range(0, extent, core)]
+def cuts(extent: int) -> list[list[Span]]:
+    """All ways to cut an axis, from one tile to tiles for GRID pixels each."""
+    return [[Span(slice(start, min(start + core, extent)),
+                  slice(max(start - HALO_BEFORE, 0), min(start + core + HALO_AFTER, extent)))
+             for start in range(0, extent, core)]
+            for core in (extent, *range((extent - 1) // GRID * GRID, 0, -GRID))]
+
+
+def computed_pixels(way: tuple[list[Span], list[Span]]) -> int:
+    rows, columns = way
+    return sum(span.size for span in rows) * sum(span.size for span in columns)

@@ -76,7 +76,7 @@ def parallel(function: Callable | None = None, *, grain: int = 1) -> Callable:
     which thread does what is a matter of chance: a task must own what it writes. ``thread`` counts
     the threads of one call from 0, for scratch memory.
 
-    Numba's own ``prange`` is not used. It takes two to four seconds more to compile for each kernel;
+    Numba's own ``prange`` is not used. It takes two to four seconds more to compile each kernel;
     its threads wait spinning, so that a second process on the machine slows it a hundred times; and
     it dies in forked processes, and with some of its threading layers in several Python threads.
 

@@ -103,8 +103,8 @@ class Diverged(ValueError):
     """The loss or the weights are no longer finite."""
 
 
-class Interrupted(Exception):
-    """The run was asked to stop, and has saved its state."""
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop, and has saved its state if it has a folder."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

@@ -1,4 +1,5 @@
 """Tiny arrays on busy cores: starting threads would take longer than the work."""
+
 import numba
 import pytest
 

@@ -1,4 +1,5 @@
 """``check`` on functions that have never heard of minifcn: what it accepts, finds and says."""
+
 import numpy as np
 import pytest
 
@@ -47,27 +48,34 @@ def test_a_failure_raises_with_the_report():
     assert "single_element" in str(error.value)
 
 
-@pytest.mark.parametrize("expected, change", [
-    ("sign", lambda dx, dw, db: (dx, -dw, db)),
-    ("constant_factor", lambda dx, dw, db: (dx, dw, 2 * db)),
-    ("mean_for_sum", lambda dx, dw, db: (dx, dw / 4, db / 4)),
-    ("last_image_missing", lambda dx, dw, db: (np.r_[dx[:-1], 0 * dx[:1]], dw, db)),
-    ("last_channel_missing", lambda dx, dw, db: (np.c_[dx[:, :-1], 0 * dx[:, :1]], dw, db)),
-    ("zero", lambda dx, dw, db: (dx, dw, 0 * db)),
-    ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32), db)),
-    ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32).astype(float), db)),
-    ("wrong_shape", lambda dx, dw, db: (dx, dw[:-1], db)),
-    ("wrong_shape", lambda dx, dw, db: (dx, dw)),
-    ("wrong_shape", lambda dx, dw, db: None),
-    ("unknown", lambda dx, dw, db: (dx, dw + 0.1 * np.arange(15).reshape(5, 3), db)),
-])
+@pytest.mark.parametrize(
+    "expected, change",
+    [
+        ("sign", lambda dx, dw, db: (dx, -dw, db)),
+        ("constant_factor", lambda dx, dw, db: (dx, dw, 2 * db)),
+        ("mean_for_sum", lambda dx, dw, db: (dx, dw / 4, db / 4)),
+        ("last_image_missing", lambda dx, dw, db: (np.r_[dx[:-1], 0 * dx[:1]], dw, db)),
+        ("last_channel_missing", lambda dx, dw, db: (np.c_[dx[:, :-1], 0 * dx[:, :1]], dw, db)),
+        ("zero", lambda dx, dw, db: (dx, dw, 0 * db)),
+        ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32), db)),
+        ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32).astype(float), db)),
+        ("wrong_shape", lambda dx, dw, db: (dx, dw[:-1], db)),
+        ("wrong_shape", lambda dx, dw, db: (dx, dw)),
+        ("wrong_shape", lambda dx, dw, db: None),
+        ("unknown", lambda dx, dw, db: (dx, dw + 0.1 * np.arange(15).reshape(5, 3), db)),
+    ],
+)
 def test_causes(expected, change):
     assert cause(lambda dy, x, w, b: change(*affine_backward(dy, x, w, b))) == expected
 
 
 def test_nan_is_a_failure():
-    report = gradcheck.check(affine, lambda dy, x, w, b: (x * np.nan, *affine_backward(dy, x, w, b)[1:]),
-                             [X, W, B], strict=False)
+    report = gradcheck.check(
+        affine,
+        lambda dy, x, w, b: (x * np.nan, *affine_backward(dy, x, w, b)[1:]),
+        [X, W, B],
+        strict=False,
+    )
     assert report.cause == "nan"
 
 
@@ -113,8 +121,14 @@ def test_a_stale_cache_is_named():
     assert cause(wrong) == "stateful"
 
 
-@pytest.mark.parametrize("noise", [np.random.standard_normal, np.random.default_rng().standard_normal,
-                                   lambda n: np.random.default_rng().standard_normal(n)])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        np.random.standard_normal,
+        np.random.default_rng().standard_normal,
+        lambda n: np.random.default_rng().standard_normal(n),
+    ],
+)
 def test_randomness_is_named(noise):
     def wrong(dy, x, w, b):
         dx, dw, db = affine_backward(dy, x, w, b)
@@ -126,18 +140,23 @@ def test_randomness_is_named(noise):
 def test_inputs_without_a_gradient_pass_through():
     def forward(x, power, name):
         assert name == "cube"
-        return x ** power
+        return x**power
 
-    report = gradcheck.check(forward, lambda dy, x, power, name: (dy * power * x ** (power - 1), None, None),
-                             [X, 3, "cube"])
+    report = gradcheck.check(
+        forward,
+        lambda dy, x, power, name: (dy * power * x ** (power - 1), None, None),
+        [X, 3, "cube"],
+    )
     assert [c.array for c in report.comparisons] == ["dx"]
 
 
 def test_a_bare_gradient_of_a_single_input_and_a_number_as_y_are_accepted():
-    assert gradcheck.check(lambda x: float((x ** 2).sum()), lambda dy, x: 2 * x * dy, [X]).ok
+    assert gradcheck.check(lambda x: float((x**2).sum()), lambda dy, x: 2 * x * dy, [X]).ok
 
 
-@pytest.mark.parametrize("inputs, words", [([X.astype(np.float32)], "float32"), ([3], "none of the inputs")])
+@pytest.mark.parametrize(
+    "inputs, words", [([X.astype(np.float32)], "float32"), ([3], "none of the inputs")]
+)
 def test_only_float64_can_be_checked(inputs, words):
     with pytest.raises(ValueError, match=words):
         gradcheck.check(np.square, lambda dy, x: 2 * x * dy, inputs)
@@ -177,7 +196,9 @@ def test_the_choice_of_elements_holds_corners_borders_and_outer_channels():
     for axis, extent in enumerate(shape):
         for edge in (0, extent - 1):
             assert (chosen[:, axis] == edge).sum() > 100
-    corners = {tuple(0 if bit == "0" else e - 1 for bit, e in zip(f"{k:04b}", shape)) for k in range(16)}
+    corners = {
+        tuple(0 if bit == "0" else e - 1 for bit, e in zip(f"{k:04b}", shape)) for k in range(16)
+    }
     assert corners <= set(map(tuple, chosen.tolist()))
 
 
@@ -185,12 +206,14 @@ def test_the_choice_of_elements_holds_corners_borders_and_outer_channels():
 
 
 def nchw_convolution(x, w, b):
-    n, c, h, width = x.shape
+    n, _, h, width = x.shape
     f, _, kh, kw = w.shape
     y = np.empty((n, f, (h - kh) // 2 + 1, (width - kw) // 2 + 1))
     for i in range(y.shape[2]):
         for j in range(y.shape[3]):
-            y[:, :, i, j] = np.einsum("ncab,fcab->nf", x[:, :, 2 * i:2 * i + kh, 2 * j:2 * j + kw], w) + b
+            y[:, :, i, j] = (
+                np.einsum("ncab,fcab->nf", x[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw], w) + b
+            )
     return y
 
 
@@ -199,19 +222,22 @@ def nchw_convolution_backward(dy, x, w, b, flip=False, assign=False):
     dx, dw = np.zeros_like(x), np.zeros_like(w)
     for i in range(dy.shape[2]):
         for j in range(dy.shape[3]):
-            where = np.s_[:, :, 2 * i:2 * i + kh, 2 * j:2 * j + kw]
+            where = np.s_[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw]
             stamp = np.einsum("nf,fcab->ncab", dy[:, :, i, j], w[:, :, ::-1, ::-1] if flip else w)
             dx[where] = stamp if assign else dx[where] + stamp
             dw += np.einsum("nf,ncab->fcab", dy[:, :, i, j], x[where])
     return dx, dw, dy.sum(axis=(0, 2, 3))
 
 
-@pytest.mark.parametrize("options, expected", [({}, None), ({"flip": True}, "kernel_flipped"),
-                                               ({"assign": True}, "overlap_assigned")])
+@pytest.mark.parametrize(
+    "options, expected",
+    [({}, None), ({"flip": True}, "kernel_flipped"), ({"assign": True}, "overlap_assigned")],
+)
 def test_channels_second_are_understood(options, expected):
     inputs = [rng.standard_normal(shape) for shape in ((2, 3, 7, 9), (4, 3, 3, 2), (4,))]
-    report = gradcheck.check(nchw_convolution, lambda *a: nchw_convolution_backward(*a, **options), inputs,
-                             strict=False)
+    report = gradcheck.check(
+        nchw_convolution, lambda *a: nchw_convolution_backward(*a, **options), inputs, strict=False
+    )
     assert report.cause == expected
     if expected:
         assert "conv2d with stride 2, padding 0" in report.diagnosis
@@ -225,8 +251,9 @@ def test_the_adjoint_test_is_sharp():
         return x @ w
 
     assert gradcheck.check_adjoint(forward, lambda dy, x, w: (dy @ w.T, x.T @ dy), [X, W]).ok
-    report = gradcheck.check_adjoint(forward, lambda dy, x, w: (dy @ w.T * (1 + 1e-9), x.T @ dy), [X, W],
-                                     strict=False)
+    report = gradcheck.check_adjoint(
+        forward, lambda dy, x, w: (dy @ w.T * (1 + 1e-9), x.T @ dy), [X, W], strict=False
+    )
     assert report.cause == "not_adjoint"
     with pytest.raises(GradientError):
         gradcheck.check_adjoint(forward, lambda dy, x, w: (dy @ w.T, x.T @ dy * 2), [X, W])

@@ -1,4 +1,5 @@
-"""Engines agree, any number of threads gives the same bits, and no kernel reads outside its arrays."""
+"""Engines agree, threads give the same bits, and no kernel reads outside its arrays."""
+
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ compiled_only = pytest.mark.skipif(not JIT_ENABLED, reason="compares with compil
 
 def answers(module, operation, case, dtype=np.float64):
     """Everything that the operation's functions return on a case."""
-    given = {name: value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
-             for name, value in case.draw(np.random.default_rng(0)).items()}
+    given = {
+        name: value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
+        for name, value in case.draw(np.random.default_rng(0)).items()
+    }
     forward = getattr(module, operation.forward, None) or getattr(reference, operation.forward)
     answer = call(forward, given)
     answer = answer if isinstance(answer, tuple) else (answer,)
@@ -36,10 +39,13 @@ def test_fast_equals_reference(operation, dtype, precision):
     from minifcn.ops import fast
 
     for case in operation.cases:
-        for ours, theirs in zip(answers(fast, operation, case, dtype),
-                                answers(reference, operation, case, dtype)):
+        for ours, theirs in zip(
+            answers(fast, operation, case, dtype), answers(reference, operation, case, dtype)
+        ):
             scale = max(np.abs(theirs).max(initial=0), 1)
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=precision * scale, err_msg=case.name)
+            np.testing.assert_allclose(
+                ours, theirs, rtol=0, atol=precision * scale, err_msg=case.name
+            )
 
 
 PLAIN = """
@@ -54,8 +60,12 @@ np.savez(sys.argv[1], **{f"{operation.name}/{k}/{m}": np.asarray(array) for oper
 
 
 def run(code, *arguments, **environment):
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True,
-                          text=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -69,8 +79,9 @@ def test_plain_python_equals_compiled(tmp_path):
             for m, array in enumerate(answers(reference, operation, case)):
                 other = plain[f"{operation.name}/{k}/{m}"]
                 # LLVM may fuse a multiplication with an addition: the last bits differ
-                np.testing.assert_allclose(array, other, rtol=0,
-                                           atol=1e-13 * max(np.abs(other).max(initial=0), 1))
+                np.testing.assert_allclose(
+                    array, other, rtol=0, atol=1e-13 * max(np.abs(other).max(initial=0), 1)
+                )
 
 
 @compiled_only

@@ -1,4 +1,5 @@
 """At kinks there is no derivative to compare with: the value there is a rule, tested exactly."""
+
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ def test_of_equal_maxima_the_first_in_reading_order_wins(engine, size, stride):
     x = np.random.default_rng(0).integers(0, 2, (2, 7, 6, 3)).astype(float)
     y, argmax = ops.max_pool2d_forward(x, size, stride)
     for n, i, j, c in np.ndindex(y.shape):
-        window = x[n, i * stride:i * stride + size, j * stride:j * stride + size, c]
+        window = x[n, i * stride : i * stride + size, j * stride : j * stride + size, c]
         row, column = divmod(int(window.argmax()), window.shape[1])
         assert y[n, i, j, c] == window.max()
         assert argmax[n, i, j, c] == (i * stride + row) * 6 + j * stride + column
@@ -36,20 +37,23 @@ def test_elements_on_a_kink_are_counted_and_not_failed():
 
 
 def test_a_step_across_a_kink_is_counted_and_not_failed():
-    x = np.r_[4e-6, np.linspace(1, 2, 40)]     # the first step, 1e-5, reaches beyond the kink
+    x = np.r_[4e-6, np.linspace(1, 2, 40)]  # the first step, 1e-5, reaches beyond the kink
     report = gradcheck.check(np.abs, lambda dy, x: dy * np.sign(x), [x])
     assert report.comparisons[0].crossings == 1
 
 
 def test_too_many_kinks_fail_the_check():
-    report = gradcheck.check(np.abs, lambda dy, x: dy * np.where(x < 0, -1, 1), [np.zeros(10)],
-                             strict=False)
+    report = gradcheck.check(
+        np.abs, lambda dy, x: dy * np.where(x < 0, -1, 1), [np.zeros(10)], strict=False
+    )
     assert report.cause == "kinks"
 
 
 def test_a_wrong_slope_beside_a_kink_is_no_kink():
     x = np.r_[0.0, np.linspace(1, 2, 40)]
-    report = gradcheck.check(np.abs, lambda dy, x: dy * np.where(x == 0, 3, np.sign(x)), [x], strict=False)
+    report = gradcheck.check(
+        np.abs, lambda dy, x: dy * np.where(x == 0, 3, np.sign(x)), [x], strict=False
+    )
     assert report.cause == "single_element"
     assert report.worst.index == (0,)
 
@@ -69,9 +73,11 @@ def test_exact_ties_that_stay_tied_are_no_kinks():
 
 
 def test_relu_and_pooling_are_judged_by_their_rule_at_kinks():
-    """Recognised by what they compute: any slope between the two sides would pass the differences."""
+    """Recognised by what they compute; the differences would accept any slope between two sides."""
     x = np.array([0.0, *np.linspace(1, 2, 40)])
-    wrong = gradcheck.check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x >= 0), [x], strict=False)
+    wrong = gradcheck.check(
+        lambda x: np.maximum(x, 0), lambda dy, x: dy * (x >= 0), [x], strict=False
+    )
     assert wrong.cause == "relu_mask"
     right = gradcheck.check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x > 0), [x])
     assert right.ok

@@ -1,4 +1,5 @@
 """Every layer object, and the three FCNs in both geometries, by differences."""
+
 import inspect
 
 import numpy as np
@@ -10,9 +11,14 @@ from minifcn import gradcheck, layers
 rng = np.random.default_rng(0)
 IMAGE = (2, 5, 6, 3)
 LAYERS = {
-    "Conv2d": lambda: (layers.Conv2d("a", (3, 2, 3, 4), padding=1, rng=rng, dtype="float64"), IMAGE),
+    "Conv2d": lambda: (
+        layers.Conv2d("a", (3, 2, 3, 4), padding=1, rng=rng, dtype="float64"),
+        IMAGE,
+    ),
     "Conv2d, stride, ReLU": lambda: (
-        layers.Conv2d("a", (3, 3, 3, 4), stride=2, padding=1, relu=True, rng=rng, dtype="float64"), IMAGE),
+        layers.Conv2d("a", (3, 3, 3, 4), stride=2, padding=1, relu=True, rng=rng, dtype="float64"),
+        IMAGE,
+    ),
     "Linear": lambda: (layers.Linear("a", 5, 4, rng=rng, dtype="float64"), (3, 5)),
     "Linear, ReLU": lambda: (layers.Linear("a", 5, 4, relu=True, rng=rng, dtype="float64"), (3, 5)),
     "MaxPool2d": lambda: (layers.MaxPool2d("a"), IMAGE),
@@ -35,8 +41,11 @@ def test_gradients_of_a_layer(engine, name):
 
 
 def test_every_layer_class_is_checked_here():
-    classes = {name for name, each in vars(layers).items()
-               if inspect.isclass(each) and issubclass(each, layers.Layer) and each is not layers.Layer}
+    classes = {
+        name
+        for name, each in vars(layers).items()
+        if inspect.isclass(each) and issubclass(each, layers.Layer) and each is not layers.Layer
+    }
     assert classes == {name.split(",")[0] for name in LAYERS}
 
 
@@ -62,8 +71,15 @@ def test_float32_layers_are_refused():
 
 
 def narrow(stride, geometry, upsampling="frozen", **options):
-    return minifcn.FCN(stride=stride, classes=4, geometry=geometry, width=0.05, fc_channels=8,
-                       upsampling=upsampling, **options)
+    return minifcn.FCN(
+        stride=stride,
+        classes=4,
+        geometry=geometry,
+        width=0.05,
+        fc_channels=8,
+        upsampling=upsampling,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8])
@@ -122,7 +138,9 @@ def test_a_network_overfits_two_images():
     optimizer = minifcn.Adam(model.parameters, rate=3e-3)
     with minifcn.use("reference"):
         for _ in range(120):
-            loss, dscores = minifcn.softmax_cross_entropy(model.forward(images, training=True), labels)
+            loss, dscores = minifcn.softmax_cross_entropy(
+                model.forward(images, training=True), labels
+            )
             model.backward(dscores)
             optimizer.step(model.gradients)
     assert loss < 0.25 * np.log(3)

@@ -1,4 +1,5 @@
-"""``check_module``: promises that hold whatever the functions do. What it names is in the bank of bugs."""
+"""``check_module``: what it promises. How well it names bugs is tested by the bank of bugs."""
+
 import types
 
 import numpy as np
@@ -14,7 +15,9 @@ def module(**functions):
 
 
 def test_absent_functions_get_no_entry():
-    reports = check_module(module(relu_forward=reference.relu_forward, helper=print, relu_backward=None))
+    reports = check_module(
+        module(relu_forward=reference.relu_forward, helper=print, relu_backward=None)
+    )
     assert list(reports) == ["relu_forward"]
     assert reports["relu_forward"].ok
 
@@ -23,17 +26,20 @@ def crash(*arguments, **options):
     raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("function, cause", [
-    (crash, "crashed"),
-    (lambda *a, **k: None, "wrong_shape"),
-    (lambda *a, **k: "text", "wrong_shape"),
-    (lambda *a, **k: (1, 2, 3, 4, 5), "wrong_shape"),
-    (lambda *a, **k: np.zeros(3), "wrong_shape"),
-    (lambda *a, **k: exit(1), "crashed"),
-    (lambda *a, **k: ([1], [2], [3]), "wrong_shape"),
-    (lambda *a, **k: np.array(["a"]), "wrong_shape"),
-    (lambda: None, "crashed"),
-])
+@pytest.mark.parametrize(
+    "function, cause",
+    [
+        (crash, "crashed"),
+        (lambda *a, **k: None, "wrong_shape"),
+        (lambda *a, **k: "text", "wrong_shape"),
+        (lambda *a, **k: (1, 2, 3, 4, 5), "wrong_shape"),
+        (lambda *a, **k: np.zeros(3), "wrong_shape"),
+        (lambda *a, **k: exit(1), "crashed"),
+        (lambda *a, **k: ([1], [2], [3]), "wrong_shape"),
+        (lambda *a, **k: np.array(["a"]), "wrong_shape"),
+        (lambda: None, "crashed"),
+    ],
+)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nothing_that_a_function_does_raises(name, function, cause):
     report = check_module(module(**{name: function}))[name]
@@ -47,8 +53,10 @@ def test_nan_is_named(name):
     def spoiled(*arguments, **options):
         results = getattr(reference, name)(*arguments, **options)
         if isinstance(results, tuple):
-            return tuple(each * np.nan if isinstance(each, float) or each.dtype.kind == "f" else each
-                         for each in results)
+            return tuple(
+                each * np.nan if isinstance(each, float) or each.dtype.kind == "f" else each
+                for each in results
+            )
         return results * np.nan
 
     report = check_module(module(**{name: spoiled}))[name]
@@ -59,7 +67,9 @@ def test_a_wrong_forward_does_not_make_its_backward_look_guilty():
     def flipped(x, weight, *rest, **options):
         return reference.conv2d_forward(x, weight[::-1, ::-1], *rest, **options)
 
-    reports = check_module(module(conv2d_forward=flipped, conv2d_backward=reference.conv2d_backward))
+    reports = check_module(
+        module(conv2d_forward=flipped, conv2d_backward=reference.conv2d_backward)
+    )
     assert reports["conv2d_forward"].cause == "kernel_flipped"
     assert reports["conv2d_backward"].ok
 
@@ -71,7 +81,9 @@ def test_backward_may_use_what_its_forward_kept():
         kept["mask"] = x > 0
         return reference.relu_forward(x)
 
-    reports = check_module(module(relu_forward=forward, relu_backward=lambda dy, y: dy * kept["mask"]))
+    reports = check_module(
+        module(relu_forward=forward, relu_backward=lambda dy, y: dy * kept["mask"])
+    )
     assert all(report.ok for report in reports.values())
 
 
@@ -84,15 +96,28 @@ def test_functions_that_take_whole_numbers_only_pass_with_a_note():
     assert "pairs" in report.notes[0]
 
 
-@pytest.mark.parametrize("name, wrong, cause", [
-    ("linear_forward", lambda x, weight, bias: np.ascontiguousarray(x).ravel().reshape(x.shape) @ weight + bias,
-     None),
-    ("linear_forward", lambda x, weight, bias: np.ndarray(x.shape, x.dtype, x.base if x.base is not None else x)
-     @ weight + bias, "non_contiguous"),
-    ("relu_forward", lambda x: np.maximum(x, 0, out=x), "mutates_input"),
-    ("relu_backward", lambda dy, y: np.multiply(dy, y > 0, dtype=np.float64), "wrong_dtype"),
-    ("relu_forward", lambda x: x if (x > 0).all() else np.maximum(x, 0), "aliases_input"),
-])
+@pytest.mark.parametrize(
+    "name, wrong, cause",
+    [
+        (
+            "linear_forward",
+            lambda x, weight, bias: (
+                np.ascontiguousarray(x).ravel().reshape(x.shape) @ weight + bias
+            ),
+            None,
+        ),
+        (
+            "linear_forward",
+            lambda x, weight, bias: (
+                np.ndarray(x.shape, x.dtype, x.base if x.base is not None else x) @ weight + bias
+            ),
+            "non_contiguous",
+        ),
+        ("relu_forward", lambda x: np.maximum(x, 0, out=x), "mutates_input"),
+        ("relu_backward", lambda dy, y: np.multiply(dy, y > 0, dtype=np.float64), "wrong_dtype"),
+        ("relu_forward", lambda x: x if (x > 0).all() else np.maximum(x, 0), "aliases_input"),
+    ],
+)
 def test_purity(name, wrong, cause):
     assert check_module(module(**{name: wrong}))[name].cause == cause
 
@@ -113,8 +138,13 @@ def test_the_table_of_cases_holds_what_bugs_need():
     assert {1, 2, 3} <= {given["stride"] for given in drawn}
     assert any(given["x"].shape[0] == 1 for given in drawn)
     assert any(given["x"].shape[1:3] == (1, 1) for given in drawn)
-    assert any(given["weight"].shape[2] == given["weight"].shape[3] and len(set(given["weight"].shape[:2])) == 1
-               for given in drawn)
-    assert any(np.ndim(given["padding"]) == 0 and given["padding"] > given["weight"].shape[0] / 2
-               for given in drawn)
+    assert any(
+        given["weight"].shape[2] == given["weight"].shape[3]
+        and len(set(given["weight"].shape[:2])) == 1
+        for given in drawn
+    )
+    assert any(
+        np.ndim(given["padding"]) == 0 and given["padding"] > given["weight"].shape[0] / 2
+        for given in drawn
+    )
     assert any(len(set(given["x"].shape + given["weight"].shape)) == 7 for given in drawn)

@@ -1,12 +1,16 @@
-"""Every operation on every engine, on the shared table of cases: gradients, adjoints, values, purity."""
+"""Every operation on every engine, on the table of cases: gradients, adjoints, purity."""
+
 import numpy as np
 import pytest
 
 from minifcn import gradcheck, ops
 from minifcn.gradcheck.cases import OPERATIONS, call
 
-CASES = [pytest.param(operation, case, id=f"{operation.name}: {case.name}")
-         for operation in OPERATIONS for case in operation.cases]
+CASES = [
+    pytest.param(operation, case, id=f"{operation.name}: {case.name}")
+    for operation in OPERATIONS
+    for case in operation.cases
+]
 LINEAR = ("conv2d", "conv_transpose2d", "bilinear_upsample", "linear", "dropout")
 
 
@@ -42,8 +46,10 @@ def same_bits(a, b):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("operation, case", CASES)
 def test_a_second_call_gives_the_same_bits_and_the_dtype_is_kept(engine, operation, case, dtype):
-    given = {name: value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
-             for name, value in draw(case).items()}
+    given = {
+        name: value.astype(dtype) if getattr(value, "dtype", None) == np.float64 else value
+        for name, value in draw(case).items()
+    }
     answer = call(getattr(ops, operation.forward), given)
     answer = answer if isinstance(answer, tuple) else (answer,)
     again = call(getattr(ops, operation.forward), given)
@@ -55,6 +61,8 @@ def test_a_second_call_gives_the_same_bits_and_the_dtype_is_kept(engine, operati
         first = first if isinstance(first, tuple) else (first,)
         assert same_bits(first, second if isinstance(second, tuple) else (second,))
         assert all(each.dtype == dtype for each in first)
-    assert all(each.dtype == dtype for name, each in zip(operation.outputs, answer)
-               if name in ("y", "dscores"))
-
+    assert all(
+        each.dtype == dtype
+        for name, each in zip(operation.outputs, answer)
+        if name in ("y", "dscores")
+    )

@@ -1,4 +1,5 @@
-"""``minifcn check my_layers.py``: crashes, hangs and noise of one function do not touch the others."""
+"""``minifcn check my_layers.py``: what one function does, does not touch the others."""
+
 import os
 import textwrap
 import time
@@ -43,7 +44,10 @@ def test_a_wrong_function_gives_1_and_a_hint(tmp_path, capsys):
 
 
 def test_whatever_ends_a_function_the_others_go_on(tmp_path, capsys):
-    assert check(tmp_path, """
+    assert (
+        check(
+            tmp_path,
+            """
         import numpy as np
         print("noise", "x" * 100000)
         def relu_forward(x):
@@ -64,7 +68,10 @@ def test_whatever_ends_a_function_the_others_go_on(tmp_path, capsys):
             import sys
             sys.stdout.close()
             return None
-        """) == 1
+        """,
+        )
+        == 1
+    )
     out = capsys.readouterr().out
     assert "xxx" not in out
     rows = {}
@@ -72,9 +79,13 @@ def test_whatever_ends_a_function_the_others_go_on(tmp_path, capsys):
         if line[:1].strip():
             name = line.split()[0]
         rows[name] = rows.get(name, "") + " " + line.strip()
-    for function, words in {"relu_forward": "SIGSEGV", "linear_forward": "SystemExit: enough",
-                            "linear_backward": "MemoryError", "dropout_forward": "exit code 0",
-                            "dropout_backward": "returns None"}.items():
+    for function, words in {
+        "relu_forward": "SIGSEGV",
+        "linear_forward": "SystemExit: enough",
+        "linear_backward": "MemoryError",
+        "dropout_forward": "exit code 0",
+        "dropout_backward": "returns None",
+    }.items():
         assert words in rows[function]
     # its forward had ended the process, too
     assert rows["relu_backward"].split() == ["relu_backward", "-", "ok", "ok", "ok"]
@@ -82,10 +93,13 @@ def test_whatever_ends_a_function_the_others_go_on(tmp_path, capsys):
 
 def test_a_hanging_function_is_stopped_with_its_children(tmp_path, capsys):
     mark = tmp_path / "child"
-    code = textwrap.dedent(LINEAR + RIGHT).replace("return dy * (y > 0)", f"""import subprocess
+    code = textwrap.dedent(LINEAR + RIGHT).replace(
+        "return dy * (y > 0)",
+        f"""import subprocess
     process = subprocess.Popen(["sleep", "600"])
     open({str(mark)!r}, "w").write(str(process.pid))
-    while True: pass""")
+    while True: pass""",
+    )
     start = time.monotonic()
     assert check(tmp_path, code, seconds=5) == 1
     assert time.monotonic() - start < 60
@@ -101,19 +115,22 @@ def test_a_hanging_function_is_stopped_with_its_children(tmp_path, capsys):
 def _runs(process: int) -> bool:
     try:
         with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"      # killed, but not yet collected
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"  # killed, but not yet collected
     except FileNotFoundError:
         return False
 
 
-@pytest.mark.parametrize("code, words", [
-    ("def relu_forward(x:", "line 1"),
-    ("import does_not_exist_anywhere", "does_not_exist_anywhere"),
-    ("raise ValueError('broken')", "broken"),
-    ("import sys; sys.exit(0)", "SystemExit"),
-    ("import os; os._exit(0)", "exit code 0"),
-    ("x = 1", "no function"),
-])
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        ("def relu_forward(x:", "line 1"),
+        ("import does_not_exist_anywhere", "does_not_exist_anywhere"),
+        ("raise ValueError('broken')", "broken"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("import os; os._exit(0)", "exit code 0"),
+        ("x = 1", "no function"),
+    ],
+)
 def test_a_file_that_cannot_be_checked_gives_2_and_one_line(tmp_path, capsys, code, words):
     assert check(tmp_path, code) == 2
     captured = capsys.readouterr()
@@ -127,9 +144,13 @@ def test_a_missing_file_gives_2(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_a_file_may_import_what_lies_beside_it_and_quiet_prints_only_what_is_wrong(tmp_path, capsys):
+def test_a_file_may_import_what_lies_beside_it_and_quiet_prints_only_what_is_wrong(
+    tmp_path, capsys
+):
     (tmp_path / "helpers.py").write_text("def positive(x):\n    return x > 0\n")
-    code = "from helpers import positive\n" + textwrap.dedent(RIGHT).replace("(y > 0)", "positive(y)")
+    code = "from helpers import positive\n" + textwrap.dedent(RIGHT).replace(
+        "(y > 0)", "positive(y)"
+    )
     assert check(tmp_path, code, quiet=True) == 0
     assert capsys.readouterr().out == ""
 

@@ -33,7 +33,7 @@ def in_tiles(model, image, largest):
 
 
 NETWORKS = list(itertools.product((32, 16, 8), ("exact", "caffe")))
-STRIPS = [(33, 1177), (1153, 40), (21, 900), (801, 9), (1152, 30), (50, 1155)]  # three tiles each
+STRIPS = [(33, 1177), (1153, 40), (21, 1200), (1160, 9), (1250, 30), (50, 1190)]    # four tiles
 SQUARES = [(801, 1177), (769, 1100), (1100, 775), (1153, 790), (900, 1152), (850, 1155)]
 
 
@@ -49,7 +49,7 @@ def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w
     model, image = network(stride, geometry), picture(h, w)
     whole, one = in_tiles(model, image, bands.LARGEST)
     scores, many = in_tiles(model, image, 1)
-    assert one == 1 and many == -(-h // bands.GRID) * -(-w // bands.GRID) >= 3
+    assert one == 1 and many == -(-h // bands.GRID) * -(-w // bands.GRID) >= 4
     np.testing.assert_array_equal(scores, whole)
     np.testing.assert_array_equal(model.predict(image), whole.argmax(axis=-1))
 
@@ -57,35 +57,40 @@ def test_tiles_give_the_bits_of_the_whole_picture(engine, stride, geometry, h, w
 @pytest.mark.parametrize("geometry", ["exact", "caffe"])
 def test_tiles_of_a_network_wide_enough_for_winograd(geometry):
     """Its tiles of cells must fall on the same places, and rounding with them."""
-    model, image = network(8, geometry, width=1 / 4, fc_channels=64), picture(801, 450)
+    model, image = network(8, geometry, width=1 / 4, fc_channels=64), picture(1250, 450)
     whole, _ = in_tiles(model, image, bands.LARGEST)
     scores, many = in_tiles(model, image, 1)
-    assert many == 6
+    assert many == 8
     np.testing.assert_array_equal(scores, whole)
 
 
 def test_a_smaller_halo_would_be_noticed(monkeypatch):
     model, image = network(8, "exact"), picture(801, 40)
     whole, _ = in_tiles(model, image, bands.LARGEST)
-    monkeypatch.setattr(bands, "HALO_AFTER", 128)
+    monkeypatch.setattr(bands, "HALO_AFTER", 192)
     scores, _ = in_tiles(model, image, 1)
     assert not np.array_equal(scores, whole)
 
 
-def test_tiles_are_no_smaller_than_their_memory_asks_for():
+@pytest.mark.parametrize("largest", [10**6, 3 * 10**7, 5 * 10**7, 10**8, 10**9])
+def test_tiles_fit_into_memory_and_cover_every_pixel_once(largest):
     model = network(8, "exact")
-    for largest in (10**6, 10**7, 3 * 10**7, 10**8, 10**9):
-        cores = bands.tiles(model, 1900, 2500, largest)
-        covered = np.zeros((1900, 2500), int)
-        for rows, columns in cores:
-            covered[rows, columns] += 1
-            assert rows.start % bands.GRID == columns.start % bands.GRID == 0
-            halo = bands.HALO_BEFORE + bands.HALO_AFTER
-            needed = bands.forward_bytes(model, min(rows.stop - rows.start + halo, 1900),
-                                         min(columns.stop - columns.start + halo, 2500))
-            assert needed <= largest or len(cores) == 5 * 7     # the smallest tiles that there are
-        assert (covered == 1).all()
-    assert len(cores) == 1
+    tiles = bands.tiles(model, 1900, 2500, largest)
+    covered = np.zeros((1900, 2500), int)
+    for rows, columns in tiles:
+        covered[rows.core, columns.core] += 1
+        assert rows.whole.start % bands.GRID == columns.whole.start % bands.GRID == 0
+        finest = len(tiles) == 5 * 7
+        assert finest or bands.forward_bytes(model, rows.size, columns.size) <= largest
+    assert (covered == 1).all()
+    assert (len(tiles) == 1) == (bands.forward_bytes(model, 1900, 2500) <= largest)
+
+
+def test_a_picture_of_twelve_million_pixels_is_cut_across_its_longer_side():
+    tiles = bands.tiles(minifcn.FCN(8, seed=None), 3000, 4000, bands.LARGEST)
+    assert all(rows.whole == slice(0, 3000) for rows, _ in tiles)
+    computed = sum(rows.size * columns.size for rows, columns in tiles)
+    assert len(tiles) == 2 and computed < 1.4 * 3000 * 4000
 
 
 def test_predict_goes_through_the_tiles(monkeypatch):

@@ -1,13 +1,14 @@
 """Convolution (a correlation: the kernel is not flipped), by whatever is fastest for its shape.
 
     x (n, h, w, c_in)   weight (kh, kw, c_in, c_out)   bias (c_out,)   ->   y (n, oh, ow, c_out)
-    y[n, i, j, f] = bias[f] + sum over ki, kj, c of x[n, i s - p + ki, j s - p + kj, c] weight[ki, kj, c, f]
+    y[n, i, j, f] = bias[f]
+                  + sum over ki, kj, c of x[n, i s - p + ki, j s - p + kj, c] weight[ki, kj, c, f]
 
     kernel 1x1, no padding          one matrix product              gemm.py
     3x3 and 7x7, many channels      Winograd                        winograd.py
     all else                        matrix products over patches    direct.py
 
-ReLU costs nothing here: each result passes ``max(value, floor)`` on its way to memory, with floor 0.
+ReLU costs nothing here: each result passes ``max(value, floor)`` on its way to memory.
 """
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 from .memory import empty
 
-CHANNELS = 16       # at least, on both sides, for Winograd: below, the transforms cost what it saves
+CHANNELS = 16       # at least, on both sides, for Winograd: with fewer, it saves nothing
+CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
 
 
 def _is_product(kernel: Pair, stride: Pair, padding: Pair) -> bool:
@@ -63,12 +65,9 @@ def conv2d_relu_forward(x, weight, bias, stride=1, padding=0, prepared=None):
 def prepare_conv2d(weight, stride=1, padding=0):
     """Nothing: kernels are transformed in each call, in the cache of the core that uses them.
 
-    That takes about a hundredth of the time, and keeping them would take 537 MB for fc6 alone.
+    Kept, those of fc6 alone would take 537 MB, and as long to read from memory as to make.
     """
     return None
-
-
-CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
 
 
 @parallel
@@ -96,7 +95,7 @@ def _sum(thread, begin, end, dy, sums, chunk):
 
 
 def _partial_sums(dy):
-    """Room for sums over chunks of pixels, whose number depends on the shape alone; pixels of one."""
+    """Room for sums over chunks of pixels, and pixels of a chunk: by the shape alone."""
     pixels = dy.size // dy.shape[-1]
     chunk = max(16, -(-pixels // CHUNKS))
     return np.empty((-(-pixels // chunk), dy.shape[-1]), dy.dtype), chunk
@@ -139,7 +138,7 @@ def conv2d_relu_backward(dy, y, x, weight, stride=1, padding=0, need_dx=True):
     dy, filters = dense(dy), dy.shape[3]
     masked = empty(dy.shape, dy.dtype)
     sums, chunk = _partial_sums(dy)
-    _mask_and_sum(len(sums), dy.reshape(-1, filters), dense(y).reshape(-1, filters), masked.reshape(-1, filters),
-                  sums, chunk)
+    _mask_and_sum(len(sums), dy.reshape(-1, filters), dense(y).reshape(-1, filters),
+                  masked.reshape(-1, filters), sums, chunk)
     dx, dweight = _backward(masked, dense(x), dense(weight), stride, padding, need_dx)
     return dx, dweight, sums.sum(axis=0)

@@ -3,8 +3,8 @@
     x (n, h, w, c_in)   weight (kh, kw, c_in, c_out)   ->   y (n, (h - 1) s + kh - 2 p, ..., c_out)
     y[n, i s - p + ki, j s - p + kj, f] += x[n, i, j, c] weight[ki, kj, c, f]
 
-So its forward pass is that convolution's dx, its dx that convolution, and its dweight the same sum with
-the roles of x and dy exchanged.
+So its forward pass is that convolution's dx, its dx that convolution, and its dweight the same sum
+with the roles of x and dy exchanged.
 """
 import numpy as np
 

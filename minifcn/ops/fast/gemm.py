@@ -2,9 +2,9 @@
 
     C[i, j] = start[i, j] + sum over k of A[i, k] B[k, j]
 
-``micro_kernel`` computes a tile of C, 12 x 32 with AVX-512, without touching memory for C: for each k it
-loads one row of B (two vectors), spreads 12 elements of A, and issues 24 fused multiply-adds. All else,
-convolutions included, only arranges memory around it, in four loops as in BLIS:
+``micro_kernel`` computes a tile of C, 12 x 32 with AVX-512, without touching memory for C: for each
+k it loads one row of B (two vectors), spreads 12 elements of A, and issues 24 fused multiply-adds.
+All else, convolutions included, only arranges memory around it, in four loops as in BLIS:
 
     a task      ROWS x COLUMNS of C, owned by one thread, so that no bit depends on their number
     k block     DEPTH rows of B, copied into panels as wide as the tile: each is read front to back
@@ -18,185 +18,43 @@ Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
 
-import functools
 import time
-from typing import NamedTuple
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from ..compiling import compiled, parallel
 from .memory import empty, scratch
+from .vectors import (
+    DENSE,
+    ZERO,
+    Vectors,
+    keep_apart,
+    move_vector,
+    pointer_to,
+    prefetch,
+    tile_columns,
+    tile_few_rows,
+    tile_lanes,
+    tile_of,
+    tile_rows,
+    transpose_square,
+    vector_unit,
+)
+
+__all__ = ["Vectors", "multiply", "peak", "tile_of", "vector_unit"]
 
 DEPTH = 256         # of a panel: 256 x 32 floats are 32 KB, two thirds of an L1 cache of 48 KB
-COLUMNS = 256       # of a task: its part of B, 256 x 256 floats, takes 256 KB of the L2 cache, and is
-                    # read in runs of 1 KB, without which main memory gives a third of its bandwidth
+COLUMNS = 256       # of a task: its part of B, 256 x 256 floats, takes 256 KB of the L2 cache, and
+                    # is read in runs of 1 KB; shorter ones halve the bandwidth of main memory
 ROWS = 264          # of a task, at most: 264 x 256 floats of A take another 264 KB of the L2 cache
-STREAM = 2 ** 25    # bytes: a larger result goes straight to memory, past the caches that it would flush
+STREAM = 2 ** 25    # bytes: a larger result goes past the caches, which it would only flush
 NO_FLOOR = -np.inf  # max(x, -inf) is x
-
-
-class Tile(NamedTuple):
-    """The part of C that the micro-kernel keeps in registers."""
-
-    rows: int
-    few_rows: int   # of the second kernel, for what is left at the bottom of C
-    vectors: int    # in a row
-    lanes: int      # elements of one vector
-
-    @property
-    def columns(self) -> int:
-        return self.vectors * self.lanes
-
-
-@functools.cache        # asking takes 0.3 ms, and every product asks
-def vector_unit() -> tuple[int, int]:
-    """Bytes of a vector and number of vector registers that Numba compiles for.
-
-    Numba's own target is asked, since ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` may have changed it.
-    """
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    features = set(features.split(","))
-    if "+avx512f" in features:
-        return 64, 32
-    if "+avx" in features:
-        return 32, 16
-    return 16, 32 if triple.startswith(("aarch64", "arm64")) else 16
-
-
-def tile_of(dtype: np.dtype) -> Tile:
-    """Two vectors wide, and as many rows as leave registers for B and for the spread element of A."""
-    size, registers = vector_unit()
-    return Tile(rows=12 if registers == 32 else 6, few_rows=4 if registers == 32 else 2, vectors=2,
-                lanes=size // np.dtype(dtype).itemsize)
-
-
-def _constant_of_tile(field: str):
-    """For kernels: one number of the tile for an array's dtype, known when compiling."""
-    @intrinsic
-    def constant(typingctx, array):
-        def codegen(context, builder, signature, args):
-            return ir.IntType(64)(getattr(tile_of(as_dtype(array.dtype)), field))
-
-        return types.int64(array), codegen
-
-    return constant
-
-
-tile_rows, tile_few_rows, tile_columns, tile_lanes = map(
-    _constant_of_tile, ("rows", "few_rows", "columns", "lanes"))
-
-# Distances, as numbers of NumPy: for each literal, Numba would compile a kernel once more
-DENSE = np.int64(1)     # of neighbours
-ONE = np.int64(1)       # of something
-SAME = np.int64(0)      # of the rows of a matrix whose rows are all one
-
-
-@intrinsic
-def keep_apart(typingctx):
-    """Said in a kernel: call it, do not copy it into each caller. Spares seconds of compiling."""
-    def codegen(context, builder, signature, args):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-class Vectors:
-    """Builds LLVM instructions on vectors of one type."""
-
-    def __init__(self, builder, scalar: types.Type):
-        self.builder = builder
-        self.lanes = tile_of(as_dtype(scalar)).lanes
-        self.element = ir.FloatType() if scalar == types.float32 else ir.DoubleType()
-        self.type = ir.VectorType(self.element, self.lanes)
-        name = f"llvm.fmuladd.v{self.lanes}f{scalar.bitwidth}"
-        self._multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(self.type, [self.type] * 3), name)
-        self.align = scalar.bitwidth // 8       # arrays of NumPy promise no more
-
-    def load(self, pointer, offset=0):
-        vector = self.builder.load(self._at(pointer, offset))
-        vector.align = self.align
-        return vector
-
-    def store(self, vector, pointer, offset=0):
-        self.builder.store(vector, self._at(pointer, offset)).align = self.align
-
-    def stream(self, vector, pointer, offset=0):
-        """Store past the caches: memory need not be read first. The address must be that of a whole vector."""
-        store = self.builder.store(vector, self._at(pointer, offset))
-        store.align = self.lanes * self.align
-        one = ir.Constant(ir.IntType(32), 1)
-        store.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
-
-    def store_all(self, values, places, stream=None):
-        """Store each value at its (pointer, offset); past the caches where ``stream``, if given, says so."""
-        if stream is None:
-            for value, place in zip(values, places):
-                self.store(value, *place)
-            return
-        with self.builder.if_else(stream) as (past_caches, through_caches):
-            with past_caches:
-                for value, place in zip(values, places):
-                    self.stream(value, *place)
-            with through_caches:
-                self.store_all(values, places)
-
-    def _at(self, pointer, offset):
-        offset = offset if isinstance(offset, ir.Value) else ir.IntType(64)(offset)
-        return self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
-
-    def spread(self, scalar):
-        """The scalar in every lane."""
-        undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-        return self.shuffle(first, undefined, [0] * self.lanes)
-
-    def shuffle(self, x, y, lanes: list[int]):
-        """The vector of these lanes, counted through x and then y."""
-        kind = ir.VectorType(ir.IntType(32), self.lanes)
-        return self.builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
-
-    def constant(self, value):
-        """A number, exact or not, in every lane."""
-        return ir.Constant(self.type, [ir.Constant(self.element, float(value))] * self.lanes)
-
-    def add(self, x, y):
-        return self.builder.fadd(x, y)
-
-    def subtract(self, x, y):
-        return self.builder.fsub(x, y)
-
-    def multiply(self, x, y):
-        return self.builder.fmul(x, y)
-
-    def multiply_add(self, x, y, z):
-        return self.builder.call(self._multiply_add, [x, y, z])
-
-    def maximum(self, x, floor):
-        """The larger; NaN stays NaN."""
-        return self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x)
-
-
-def pointer_to(context, builder, array_type, array, offset):
-    """The address of an element of an array argument."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
-
-
-def prefetch(builder, pointer):
-    """A cache line on its way to the L1 cache."""
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-    read, keep, data = number(0), number(3), number(1)
-    builder.call(function, [builder.bitcast(pointer, byte), read, keep, data])
 
 
 def make_micro_kernel(height):
@@ -206,8 +64,11 @@ def make_micro_kernel(height):
     b, b0                : array, offset of the panel: ``depth`` rows of the tile's columns
     start, s0, s_row     : added to the product: C itself, or a bias with a row distance of 0
     stream               : store past the caches; C must be aligned to vectors
-    rows                 : of C, at least 1; rows past the last compute the last one again, which is
-                           harmless: every row is read before any is written
+    rows                 : of C, at least 1; rows past the last compute the last one again, which
+                           is harmless: every row is read before any is written
+
+    The row pointers are selected even where no row is left out: if LLVM knew that their distances
+    are equal, it would compute each from the one before, a chain that takes twice the time.
     """
     @intrinsic
     def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
@@ -236,11 +97,11 @@ def make_micro_kernel(height):
             a_rows = list(row_pointers(a, a_row))
             c_rows = list(row_pointers(c, c_row))
             offsets = [v * tile.lanes for v in range(tile.vectors)]
-            for row in row_pointers(start, s_row):      # needed at the end: time enough to fetch them
+            for row in row_pointers(start, s_row):      # not needed before the end
                 for offset in offsets:
                     prefetch(builder, builder.gep(row, [integer(offset)]))
             zero = ir.Constant(vectors.type, None)
-            total = [cgutils.alloca_once_value(builder, zero)       # LLVM promotes these to registers
+            total = [cgutils.alloca_once_value(builder, zero)       # LLVM makes registers of them
                      for _ in range(of_tile * tile.vectors)]
             with cgutils.for_range(builder, depth) as loop:
                 b_row = builder.gep(b, [builder.mul(loop.index, integer(tile.columns))])
@@ -249,13 +110,15 @@ def make_micro_kernel(height):
                 for r, a_pointer in enumerate(a_rows):
                     spread = vectors.spread(builder.load(builder.gep(a_pointer, [along])))
                     for v, b_vector in enumerate(b_vectors):
-                        variable = total[r * tile.vectors + v]
-                        builder.store(vectors.multiply_add(spread, b_vector, builder.load(variable)),
-                                      variable)
+                        sum_ = total[r * tile.vectors + v]
+                        more = vectors.multiply_add(spread, b_vector, builder.load(sum_))
+                        builder.store(more, sum_)
             floor = vectors.spread(floor)
             # Added last: a long sum in blocks has a smaller error than one term after the other
-            before = [vectors.load(row, offset) for row in row_pointers(start, s_row) for offset in offsets]
-            values = [vectors.maximum(vectors.add(builder.load(t), x), floor) for t, x in zip(total, before)]
+            before = [vectors.load(row, offset)
+                      for row in row_pointers(start, s_row) for offset in offsets]
+            values = [vectors.maximum(vectors.add(builder.load(sum_), x), floor)
+                      for sum_, x in zip(total, before)]
             places = [(row, offset) for row in c_rows for offset in offsets]
             vectors.store_all(values, places, stream)
             return context.get_dummy_value()
@@ -269,57 +132,6 @@ def make_micro_kernel(height):
 
 micro_kernel = make_micro_kernel("rows")
 small_micro_kernel = make_micro_kernel("few_rows")
-
-
-@intrinsic
-def move_vector(typingctx, source, s0, target, t0):
-    """Copy one vector: LLVM does not make one of a short loop that may overlap."""
-    def codegen(context, builder, signature, args):
-        vectors = Vectors(builder, target.dtype)
-        vector = vectors.load(pointer_to(context, builder, signature.args[0], args[0], args[1]))
-        vectors.store(vector, pointer_to(context, builder, signature.args[2], args[2], args[3]))
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, target, types.int64), codegen
-
-
-@intrinsic
-def prefetch_line(typingctx, array, offset):
-    """Ask for the cache line of an element: a hint, which may even lie outside of the array."""
-    def codegen(context, builder, signature, args):
-        prefetch(builder, pointer_to(context, builder, signature.args[0], *args))
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), codegen
-
-
-@intrinsic
-def transpose_square(typingctx, source, s0, s_row, target, t0, t_row):
-    """Copy the transpose of lanes x lanes elements.
-
-    Blocks of 2 x 2 exchange their corners, at distances of half the lanes, a quarter, ... and 1.
-    """
-    def codegen(context, builder, signature, args):
-        vectors = Vectors(builder, target.dtype)
-        lanes, integer = vectors.lanes, ir.IntType(64)
-        origin = pointer_to(context, builder, signature.args[0], args[0], args[1])
-        goal = pointer_to(context, builder, signature.args[3], args[3], args[4])
-        rows = [vectors.load(origin, builder.mul(args[2], integer(r))) for r in range(lanes)]
-        distance = lanes // 2
-        while distance:
-            upper = [l if l & distance == 0 else lanes + l - distance for l in range(lanes)]
-            lower = [l + distance if l & distance == 0 else lanes + l for l in range(lanes)]
-            for r in range(lanes):
-                if r & distance == 0:
-                    pair = rows[r], rows[r + distance]
-                    rows[r] = vectors.shuffle(*pair, upper)
-                    rows[r + distance] = vectors.shuffle(*pair, lower)
-            distance //= 2
-        for r, row in enumerate(rows):
-            vectors.store(row, goal, builder.mul(args[5], integer(r)))
-        return context.get_dummy_value()
-
-    return types.void(source, types.int64, types.int64, target, types.int64, types.int64), codegen
 
 
 @compiled
@@ -353,7 +165,7 @@ def copy_block(source, s0, s_row, s_column, rows, columns, target, t0, t_row, wi
 
 @compiled
 def pack(b, b0, b_row, b_column, depth, columns, panels, p0):
-    """Copy ``depth`` x ``columns`` of B into panels as wide as the tile, zeros behind the last column.
+    """Copy ``depth`` x ``columns`` of B into panels as wide as the tile, with zeros at the end.
 
     A few rows at a time, so that main memory is read in runs longer than a panel is wide.
     """
@@ -368,7 +180,7 @@ def pack(b, b0, b_row, b_column, depth, columns, panels, p0):
 def pack_rows(a, a0, a_row, a_step, rows, depth, packed, p0):
     """Copy ``rows`` x ``depth`` of A to dense rows.
 
-    At distances of a power of two, all rows of a tile would fall into the same few lines of the L1 cache.
+    At distances of a power of two, all rows of a tile would fall into a few lines of the L1 cache.
     """
     copy_block(a, a0, a_row, a_step, rows, depth, packed, p0, depth, depth)
 
@@ -383,8 +195,7 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
         whole = rows // height * height
         for i in range(0, whole, height):
             micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                         start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor,
-                         stream)
+                         start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor, stream)
         for i in range(whole, rows, few):
             small_micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
                                start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor,
@@ -420,9 +231,10 @@ def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_col
             least = floor if k0 + DEPTH >= depth else no_floor
             for j in range(0, columns, width):
                 c0 = i0 * n + j0 + j
-                start, s0, s_row = (bias, j0 + j, SAME) if k0 == 0 else (c, c0, n)
+                start, s0, s_row = (bias, j0 + j, ZERO) if k0 == 0 else (c, c0, n)
                 multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
-                               scratch, panels + j * count, start, s0, s_row, c, c0, n, least, stream)
+                               scratch, panels + j * count, start, s0, s_row, c, c0, n, least,
+                               stream)
 
 
 def streams(c: np.ndarray) -> bool:
@@ -435,7 +247,7 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
-             floor: float = NO_FLOOR) -> np.ndarray:
+             floor: float = NO_FLOOR, out: np.ndarray | None = None) -> np.ndarray:
     """max(a b + bias, floor).
 
     Parameters
@@ -447,6 +259,8 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     bias : (n,) array, optional
     floor : float
         0 fuses a ReLU.
+    out : (m, n) array, optional
+        Contiguous; takes the result.
 
     Returns
     -------
@@ -456,7 +270,7 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     """
     (m, depth), n = a.shape, b.shape[1]
     tile, threads = tile_of(a.dtype), numba.get_num_threads()
-    c = empty((m, n), a.dtype)
+    c = empty((m, n), a.dtype) if out is None else out
     if c.size == 0:
         return c
     if bias is None:
@@ -474,7 +288,7 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     no_floor = a.dtype.type(NO_FLOOR)
     _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step,
               flat(b), b_row, b_column, bias, c.reshape(-1), a.dtype.type(floor), no_floor,
-              depth <= DEPTH and streams(c), rows, columns,
+              out is None and depth <= DEPTH and streams(c), rows, columns,
               scratch(threads * DEPTH * (columns + rows), a.dtype))
     return c
 
@@ -487,14 +301,14 @@ def flat(matrix: np.ndarray) -> np.ndarray:
 @compiled
 def _repeat_micro_kernel(repeats, rows, depth, a, b, c):
     for _ in range(repeats):
-        micro_kernel(rows, depth, a, 0, depth, 1, b, 0, c, 0, tile_columns(c), c, 0, tile_columns(c),
-                     c[0], False)
+        micro_kernel(rows, depth, a, 0, depth, 1, b, 0,
+                     c, 0, tile_columns(c), c, 0, tile_columns(c), c[0], False)
 
 
 def peak(dtype: str = "float32", seconds: float = 0.3) -> float:
     """Operations per second of the micro-kernel on one core, its operands in the L1 cache.
 
-    A multiply-add counts as two. The best of several runs, since other work on the machine only slows.
+    A multiply-add counts as two. The best of several runs: other work on the machine only slows.
     """
     tile = tile_of(dtype)
     a = np.ones(tile.rows * DEPTH, dtype)

@@ -1,7 +1,7 @@
-"""Convolution by Winograd's minimal filtering: fewer multiplications for one r x r kernel, stride 1.
+"""Convolution by Winograd's minimal filtering: fewer multiplications for r x r kernels, stride 1.
 
-An m x m tile of the output is a small polynomial product. Evaluated at n = m + r - 1 points (infinity
-is one), products become elementwise; with matrices A, G, B of the points, both axes alike,
+An m x m tile of the output is a small polynomial product. Evaluated at n = m + r - 1 points,
+products become elementwise; with the matrices A, G and B of ``transforms.py``, both axes alike,
 
     forward    y  = A' [ (G w G') * (B' x B) ] A        x an n x n window, y an m x m tile
     dx         the same, of dy, with the kernel turned by 180 degrees and its channels exchanged
@@ -11,176 +11,46 @@ so that instead of r r m m multiplications a tile takes n n: with n = 8, 5.06 ti
 kernel (6x6 tiles) and 3.06 times for a 7x7 kernel (2x2 tiles). Summed over channels, each of the 64
 points is a matrix product, (tiles x channels) (channels x filters), done by the micro-kernel.
 
-Eight points for every kernel: B then is the same for all, and errors stay near 4e-6 of the largest value.
+    v[point, tile, channel]     u[point, channel, filter]     m[point, tile, filter]
 
-Reference: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
+Nothing is kept from call to call: a kernel is transformed where it is used. The transformed kernels
+of fc6 alone would take 537 MB, and as long to read from memory as to make.
 """
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..compiling import compiled, parallel
-from .gemm import (DENSE, NO_FLOOR, ONE, SAME, Vectors, copy_block, keep_apart, move_vector,
-                   multiply_panel, pointer_to, prefetch_line, round_up, streams, tile_columns,
-                   tile_lanes, tile_of)
+from .gemm import NO_FLOOR, copy_block, multiply_panel, round_up, streams
 from .memory import empty, scratch
+from .transforms import N, cook_toom, make_transform, transpose
+from .vectors import (
+    DENSE,
+    ONE,
+    ZERO,
+    keep_apart,
+    move_vector,
+    prefetch_line,
+    tile_columns,
+    tile_lanes,
+    tile_of,
+)
 
-# ---------------------------------------------------------------------------------------------
-# The matrices
-# ---------------------------------------------------------------------------------------------
-
-POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))   # and infinity
-N = len(POINTS) + 1     # inputs of a tile along one axis
-PAIRS = ((1, 2), (3, 4), (5, 6))        # points that differ in sign
-
-
-def vandermonde(columns: int) -> list[list[Fraction]]:
-    """Powers 0 .. columns-1 of the points; infinity picks the last."""
-    return [[point ** k for k in range(columns)] for point in POINTS] + \
-           [[Fraction(int(k == columns - 1)) for k in range(columns)]]
-
-
-def inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
-    """Gauss and Jordan, exact."""
-    size = len(matrix)
-    rows = [list(row) + [Fraction(int(i == j)) for j in range(size)] for i, row in enumerate(matrix)]
-    for i in range(size):
-        pivot = next(k for k in range(i, size) if rows[k][i])
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        rows[i] = [value / rows[i][i] for value in rows[i]]
-        for k in range(size):
-            if k != i:
-                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i])]
-    return [row[size:] for row in rows]
-
-
-class CookToom(NamedTuple):
-    """Exact matrices with y = A' [(G g) * (B' d)] for the correlation of d (n) with g (r)."""
-
-    at: list[list[Fraction]]    # m x n
-    g: list[list[Fraction]]     # n x r
-    bt: list[list[Fraction]]    # n x n
-
-
-def transpose(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
-    return [list(column) for column in zip(*matrix)]
-
-
-def cook_toom(taps: int) -> CookToom:
-    """The matrices for r taps and m = 9 - r outputs.
-
-    A product of polynomials is the inverse of the Vandermonde matrix C applied to products of values;
-    correlation is its transpose: B' = C^-T. The rows are scaled so that the last entry of each row of
-    B' is 1, which saves multiplications; G takes the inverse scales.
-    """
-    bt = transpose(inverse(vandermonde(N)))
-    scales = [next(value for value in reversed(row) if value) for row in bt]
-    return CookToom(at=transpose(vandermonde(N + 1 - taps)),
-                    g=[[scale * x for x in row] for scale, row in zip(scales, vandermonde(taps))],
-                    bt=[[x / scale for x in row] for scale, row in zip(scales, bt)])
-
-
-# ---------------------------------------------------------------------------------------------
-# The transforms: a constant matrix on both sides of a tile of vectors, one lane a channel
-# ---------------------------------------------------------------------------------------------
-
-
-def _linear(vectors: Vectors, coefficients, inputs):
-    """The sum of coefficient * input, without multiplying by 0, 1 and -1."""
-    terms = sorted(((c, x) for c, x in zip(coefficients, inputs) if c), key=lambda term: abs(term[0]) != 1)
-    total = None
-    for c, x in terms:
-        if total is None:
-            total = x if c == 1 else vectors.multiply(vectors.constant(c), x)
-        elif abs(c) == 1:
-            total = vectors.add(total, x) if c == 1 else vectors.subtract(total, x)
-        else:
-            total = vectors.multiply_add(vectors.constant(c), x, total)
-    return total
-
-
-def _apply(vectors: Vectors, matrix, inputs):
-    """matrix @ inputs. Points p and -p share the sums over their even and over their odd powers."""
-    if len(matrix) == N:        # rows belong to points: r(p), r(-p) = even + odd, even - odd
-        outputs = [_linear(vectors, matrix[0], inputs)] + [None] * 6 + \
-                  [_linear(vectors, matrix[-1], inputs)]
-        for i, j in PAIRS:
-            even = _linear(vectors, [(x + y) / 2 for x, y in zip(matrix[i], matrix[j])], inputs)
-            odd = _linear(vectors, [(x - y) / 2 for x, y in zip(matrix[i], matrix[j])], inputs)
-            outputs[i], outputs[j] = vectors.add(even, odd), vectors.subtract(even, odd)
-        return outputs
-    inputs = list(inputs)       # columns belong to points
-    for i, j in PAIRS:
-        inputs[i], inputs[j] = vectors.add(inputs[i], inputs[j]), vectors.subtract(inputs[i], inputs[j])
-    rows = []
-    for row in matrix:
-        row = list(row)
-        for i, j in PAIRS:
-            row[i], row[j] = (row[i] + row[j]) / 2, (row[i] - row[j]) / 2
-        rows.append(_linear(vectors, row, inputs))
-    return rows
-
-
-def make_transform(matrix):
-    """An intrinsic: target = max(matrix source matrix', floor), for one vector of channels.
-
-    source, s0, s_row, s_column : array, offset, distances between the elements of the tile
-    target, t0, t_row, t_column : the same
-    floor, stream               : the least value, and whether to store past the caches; or None, None
-    """
-    rows, columns = len(matrix), len(matrix[0])
-
-    @intrinsic
-    def transform(typingctx, source, s0, s_row, s_column, target, t0, t_row, t_column,
-                  floor, stream):
-        def codegen(context, builder, signature, args):
-            (origin, s0, s_row, s_column, goal, t0, t_row, t_column, least, past_caches) = args
-            vectors = Vectors(builder, target.dtype)
-            integer = ir.IntType(64)
-            origin = pointer_to(context, builder, signature.args[0], origin, s0)
-            goal = pointer_to(context, builder, signature.args[4], goal, t0)
-            if floor != types.none:
-                least = vectors.spread(least)
-            between = cgutils.alloca_once(builder, vectors.type, size=integer(rows * columns))
-
-            def half_way(i, j):     # rows x columns vectors, between the two products
-                index = builder.add(builder.mul(i, integer(columns)), j)
-                return builder.gep(between, [index])
-
-            with cgutils.for_range(builder, integer(columns)) as loop:
-                first = builder.gep(origin, [builder.mul(loop.index, s_column)])
-                column = [vectors.load(first, builder.mul(s_row, integer(i))) for i in range(columns)]
-                for i, value in enumerate(_apply(vectors, matrix, column)):
-                    builder.store(value, half_way(integer(i), loop.index))
-            with cgutils.for_range(builder, integer(rows)) as loop:
-                first = builder.gep(goal, [builder.mul(loop.index, t_row)])
-                row = [builder.load(half_way(loop.index, integer(j))) for j in range(columns)]
-                values = _apply(vectors, matrix, row)
-                places = [(first, builder.mul(t_column, integer(j))) for j in range(rows)]
-                if floor == types.none:
-                    vectors.store_all(values, places)
-                else:
-                    values = [vectors.maximum(value, least) for value in values]
-                    vectors.store_all(values, places, past_caches)
-            return context.get_dummy_value()
-
-        if floor == types.none:
-            last = types.none, types.none
-        else:
-            last = target.dtype, types.boolean
-        return types.void(source, types.int64, types.int64, types.int64,
-                          target, types.int64, types.int64, types.int64, *last), codegen
-
-    return transform
-
+KERNELS = 64        # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB, half of an L2
+                    # cache; and of one sum, since a sum of sums has the smaller error
+SPAN = 2            # panels of a task: 64 filters are runs of 256 bytes, the least memory likes
+SHALLOW = 2 ** 21   # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
+WINDOWS = 2 ** 17   # elements of a block's windows: 512 KB, half of an L2 cache
+GROUP = 4           # tiles of a task that only transforms windows
+TILES = 64          # of a superblock: 64 x 64 x 32 products are 512 KB, half of an L2 cache
+CHANNELS = 512      # of a superblock: 64 x 64 x 512 elements of windows are 8 MB
+FILTERS = 512       # of a superblock whose sums must wait for more channels
+GRADIENT_WINDOWS = 5 * 2 ** 20      # elements of the windows of x and dy of a superblock: 20 MB
+GRADIENT_FILTERS = 128              # of a superblock: with 512 channels, their sums take 16 MB
+ONES = N + 1        # the point (1, 1): A' spreads it evenly over the tile, so bias is added there
 
 transform_window = make_transform(cook_toom(3).bt)          # B' x B
 transform_kernel_3 = make_transform(cook_toom(3).g)         # G w G'
@@ -189,6 +59,7 @@ transform_products_3 = make_transform(cook_toom(3).at)      # A' m A
 transform_products_7 = make_transform(cook_toom(7).at)
 transform_gradient_3 = make_transform(transpose(cook_toom(3).at))       # A dy A'
 transform_sums_3 = make_transform(transpose(cook_toom(3).g))            # G' sum G
+
 
 # ---------------------------------------------------------------------------------------------
 # Blocks: serial, each on its thread's own scratch
@@ -281,7 +152,8 @@ def transform_windows(plan, x, first, count, c0, channels, v, v0, v_row, v_point
         row, column = divmod(first + t, plan.tiles_across)
         image, row = divmod(row, plan.tiles_down)
         top, left = row * plan.step - plan.pad_rows, column * plan.step - plan.pad_columns
-        inside = top >= 0 and left >= 0 and top + extent <= plan.height and left + extent <= plan.width
+        inside = (top >= 0 and left >= 0
+                  and top + extent <= plan.height and left + extent <= plan.width)
         source = ((image * plan.height + top) * plan.width + left) * plan.channels
         for c in range(c0, c0 + channels, lanes):
             target = v0 + t * v_row + c - c0
@@ -311,8 +183,9 @@ def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_
         column = plan.channels * plan.filters
         for c in range(channels):       # all panels at once: longer runs of memory
             for v in range(0, panels * width, lanes):
-                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v, plan.taps * column,
-                                 column, u, u0 + v // width * u_panel + c * width + v % width, u_point)
+                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v,
+                                 plan.taps * column, column,
+                                 u, u0 + v // width * u_panel + c * width + v % width, u_point)
         return
     for v in range(0, panels * width, lanes):
         # channels x lanes of filters for each tap, as they are needed: turned, or cut off
@@ -323,10 +196,12 @@ def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_
             else:
                 source = (tap * plan.channels + c0) * plan.filters + f0 + v
                 row, column = plan.filters, DENSE
-            copy_block(weight, source, row, column, channels, max(0, min(lanes, plan.filters - f0 - v)),
+            copy_block(weight, source, row, column,
+                       channels, max(0, min(lanes, plan.filters - f0 - v)),
                        patch, p0 + tap * channels * lanes, lanes, lanes)
         for c in range(channels):
-            transform_kernel(plan, patch, p0 + c * lanes, plan.taps * channels * lanes, channels * lanes,
+            transform_kernel(plan, patch, p0 + c * lanes,
+                             plan.taps * channels * lanes, channels * lanes,
                              u, u0 + v // width * u_panel + c * width + v % width, u_point)
 
 
@@ -366,18 +241,12 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, stream,
 # Two schedules, forward and for dx
 # ---------------------------------------------------------------------------------------------
 
-KERNELS = 64        # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB, half of an L2 cache;
-                    # and of a sum that is taken at once, for blocks of sums have the smaller error
-GROUP = 4           # tiles of a task of windows
-ONES = N + 1        # the point (1, 1): A' spreads it evenly over the tile, so the bias is added there
-
-
 @compiled
 def apart(size):
     """Distance of two points that hold ``size`` elements each, for a whole number of cache lines.
 
-    A transform writes all 64 points at once: at distances of a power of two, all would fall into the
-    same few lines of the L1 cache. Measured: 1100 cycles for a vector of channels, 370 with this.
+    A transform writes all 64 points at once: at distances of a power of two, all would fall into
+    a few lines of the L1 cache. Measured: 1100 cycles for a vector of channels, 370 with this.
     """
     return size + 16
 
@@ -389,7 +258,7 @@ def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
     for panel in range(begin, end):
         for c in range(0, plan.channels, KERNELS):
             transform_kernels(plan, weight, c, min(KERNELS, plan.channels - c), panel * width, ONE,
-                              u, panel * N * N * u_point + c * width, SAME, u_point,
+                              u, panel * N * N * u_point + c * width, ZERO, u_point,
                               scratch, thread * patch_size)
 
 
@@ -402,28 +271,30 @@ def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_po
     for point in range(N * N):
         target = m0 + point * m_point
         if first_time:
-            source, s0, s_row = start, width + f if point == ONES else SAME, SAME
+            source, s0, s_row = start, width + f if point == ONES else ZERO, ZERO
         else:
             source, s0, s_row = m, target, width
-        multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE, u, u0 + point * u_point,
-                       source, s0, s_row, m, target, width, no_floor, False)
+        multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE,
+                       u, u0 + point * u_point, source, s0, s_row,
+                       m, target, width, no_floor, False)
 
 
 @parallel
-def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, stream, block, scratch,
-                   size):
+def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, stream, block,
+                   scratch, size):
     """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
     width, lanes = tile_columns(y), tile_lanes(y)
     tiles = plan.images * plan.tiles_down * plan.tiles_across
     depth = (plan.channels + lanes - 1) // lanes * lanes
-    u_point, v_point, m_point = apart(plan.channels * width), apart(block * depth), apart(block * width)
+    u_point = apart(plan.channels * width)
+    v_point, m_point = apart(block * depth), apart(block * width)
     for task in range(begin, end):
         first = task * block
         count = min(block, tiles - first)
         v = thread * size
         m = v + N * N * v_point
         patch = m + N * N * m_point
-        transform_windows(plan, x, first, count, SAME, plan.channels, scratch, v, depth, v_point,
+        transform_windows(plan, x, first, count, ZERO, plan.channels, scratch, v, depth, v_point,
                           scratch, patch)
         for f in range(0, plan.filters, width):
             panel = f // width * N * N * u_point
@@ -431,18 +302,21 @@ def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, st
                 multiply_points(c == 0, count, min(KERNELS, plan.channels - c),
                                 scratch, v + c, depth, v_point, u, panel + c * width, u_point,
                                 start, f, scratch, m, m_point, no_floor)
-            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, stream, scratch, patch)
+            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, stream,
+                               scratch, patch)
 
 
 @parallel
-def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v, scratch, patch_size):
+def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v,
+             scratch, patch_size):
     v_point = apart(count * block)
     groups = (count + GROUP - 1) // GROUP
     for task in range(begin, end):
         part, t = divmod(task, groups)
         t *= GROUP
         c = part * block
-        transform_windows(plan, x, first + t, min(GROUP, count - t), c0 + c, min(block, channels - c),
+        transform_windows(plan, x, first + t, min(GROUP, count - t),
+                          c0 + c, min(block, channels - c),
                           v, part * N * N * v_point + t * block, block, v_point,
                           scratch, thread * patch_size)
 
@@ -450,7 +324,7 @@ def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v, 
 @parallel
 def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
                      m, f0, f_end, y, floor, no_floor, stream, scratch, size):
-    """Many channels: each thread transforms the kernels of its filters, block by block, in its L2 cache."""
+    """Many channels: each thread transforms the kernels of its filters, block by block."""
     width = tile_columns(y)
     v_point, m_point = apart(count * block), apart(count * width)
     for task in range(begin, end):
@@ -463,24 +337,21 @@ def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, chan
         for c in range(0, channels, block):
             depth = min(block, channels - c)
             u_point = apart(depth * width)
-            transform_kernels(plan, weight, c0 + c, depth, f1, panels, scratch, u, N * N * u_point,
-                              u_point, scratch, patch)
+            transform_kernels(plan, weight, c0 + c, depth, f1, panels,
+                              scratch, u, N * N * u_point, u_point, scratch, patch)
             for panel in range(panels):
-                multiply_points(c0 + c == 0, count, depth, v, c // block * N * N * v_point, block, v_point,
-                                scratch, u + panel * N * N * u_point, u_point, start, f1 + panel * width,
+                multiply_points(c0 + c == 0, count, depth,
+                                v, c // block * N * N * v_point, block, v_point,
+                                scratch, u + panel * N * N * u_point, u_point,
+                                start, f1 + panel * width,
                                 m, products + panel * N * N * m_point, m_point, no_floor)
         if c0 + channels == plan.channels:
             for panel in range(panels):
-                transform_products(plan, m, products + panel * N * N * m_point, m_point, first, count,
-                                   f1 + panel * width, y, floor, stream, scratch, patch)
+                transform_products(plan, m, products + panel * N * N * m_point, m_point,
+                                   first, count, f1 + panel * width, y, floor, stream,
+                                   scratch, patch)
 
 
-SPAN = 2                    # panels of a task: 64 filters are runs of 256 bytes, the least that memory likes
-SHALLOW = 2 ** 21           # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
-WINDOWS = 2 ** 17           # elements of a block's windows: 512 KB, half of an L2 cache
-TILES = 64                  # of a superblock, at most: 64 x 64 x 32 products are 512 KB, half of an L2 cache
-CHANNELS = 512              # of a superblock, at most
-FILTERS = 512               # of a superblock, at most, where their sums must wait for more channels
 
 
 def suits(taps: int) -> bool:
@@ -571,13 +442,12 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
     """sums[channels, filters] (+)= V' W, at each point; depth is the tiles."""
     width = tile_columns(v)
     v_point, w_point, s_point = apart(count * block), apart(count * width), apart(block * width)
-    blocks = (channels + block - 1) // block
-    for task in range(begin, end):       # a row of points, a block of channels, a panel
+    for task in range(begin, end):      # a row of points, a block of channels, a panel
         rest, row = divmod(task, N)
         part, panel = divmod(rest, panels)
         for point in range(row * N, (row + 1) * N):
             target = (rest * N * N + point) * s_point
-            start, s0, s_row = (zeros, SAME, SAME) if first_time else (sums, target, width)
+            start, s0, s_row = (zeros, ZERO, ZERO) if first_time else (sums, target, width)
             multiply_panel(min(block, channels - part * block), width, count,
                            v, (part * N * N + point) * v_point, DENSE, block,
                            w, (panel * N * N + point) * w_point, start, s0, s_row,
@@ -585,8 +455,8 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
 
 
 @parallel
-def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight, scratch,
-                     patch_size):
+def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight,
+                     scratch, patch_size):
     """dweight = G' sums G."""
     width, lanes, area = tile_columns(sums), tile_lanes(sums), plan.taps * plan.taps
     s_point = apart(block * width)
@@ -602,15 +472,14 @@ def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, 
                 goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
                 if f + lanes > plan.filters:
                     goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
-                transform_sums_3(sums, source, N * s_point, s_point, goal, g0, g_row, g_column, None, None)
+                transform_sums_3(sums, source, N * s_point, s_point,
+                                 goal, g0, g_row, g_column, None, None)
                 if f + lanes > plan.filters:
                     for tap in range(area):
                         for l in range(plan.filters - f):
                             dweight[target + tap * column + l] = scratch[patch + tap * lanes + l]
 
 
-GRADIENT_TILES = 5 * 2 ** 20    # elements of the windows of x and dy of a superblock: 20 MB
-GRADIENT_FILTERS = 128          # of a superblock: with 512 channels their sums take 16 MB
 
 
 def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndarray:
@@ -628,7 +497,7 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndar
     some_channels, some_filters = min(channels, CHANNELS), min(filters, GRADIENT_FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
     blocks, panels = -(-some_channels // block), -(-some_filters // tile.columns)
-    tiles = max(1, GRADIENT_TILES // (points * (blocks * block + panels * tile.columns)))
+    tiles = max(1, GRADIENT_WINDOWS // (points * (blocks * block + panels * tile.columns)))
     tiles = -(-of_x.tiles // -(-of_x.tiles // tiles))
     sizes = [points * blocks * apart(tiles * block), points * panels * apart(tiles * tile.columns),
              points * blocks * panels * apart(block * tile.columns), threads * points * tile.lanes]
@@ -644,11 +513,12 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndar
             for first in range(0, of_x.tiles, tiles):
                 count = min(tiles, of_x.tiles - first)
                 if f0 == 0 or count < of_x.tiles:
-                    _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now, block, v,
-                             own, points * tile.lanes)
+                    _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now,
+                             block, v, own, points * tile.lanes)
                 _windows(-(-count // GROUP) * panels_now, of_dy, dy, first, count, f0, filters_now,
                          tile.columns, w, own, points * tile.lanes)
-                _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w, sums, zeros, first == 0, no_floor)
+                _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w,
+                           sums, zeros, first == 0, no_floor)
             _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now, sums,
                              dweight.reshape(-1), own, points * tile.lanes)
     return dweight
