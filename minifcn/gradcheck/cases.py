@@ -157,7 +157,7 @@ CONV_TRANSPOSE2D_CASES = (
 )
 
 
-def _bilinear(name, x, factor, size, padding) -> Case:
+def _bilinear(name, x, factor, size, padding, optional=False) -> Case:
     return Case(
         name,
         lambda rng: {
@@ -166,6 +166,7 @@ def _bilinear(name, x, factor, size, padding) -> Case:
             "size": size,
             "padding": padding,
         },
+        optional,
     )
 
 
@@ -177,10 +178,13 @@ BILINEAR_CASES = (
     _bilinear("one image, factor 4", (1, 2, 3, 4), 4, 8, 2),
     _bilinear("padding 3", (2, 4, 3, 1), 2, 5, 3),
     _bilinear("1x1 map", (2, 1, 1, 3), 2, 4, 1),
+    _bilinear("padding as a pair", (2, 4, 3, 3), 2, 4, (0, 1), optional=True),
 )
 
 
-def _pool(name, x, size=2, stride=2, ceil_mode=True, values="distinct") -> Case:
+def _pool(
+    name, x, size=2, stride=2, ceil_mode=True, values="distinct", optional=False
+) -> Case:
     def draw(rng):
         count = int(np.prod(x))
         if values == "ties":
@@ -193,7 +197,7 @@ def _pool(name, x, size=2, stride=2, ceil_mode=True, values="distinct") -> Case:
             array = (rng.permutation(count).reshape(x) - count / 2) / 7
         return {"x": array, "size": size, "stride": stride, "ceil_mode": ceil_mode}
 
-    return Case(name, draw)
+    return Case(name, draw, optional)
 
 
 MAX_POOL2D_CASES = (
@@ -211,6 +215,8 @@ MAX_POOL2D_CASES = (
     _pool("constant image", (1, 4, 6, 2), values="constant"),
     _pool("1x1 map", (2, 1, 1, 3)),
     _pool("1x1 map, floor", (2, 1, 1, 3), 2, 2, ceil_mode=False),
+    _pool("size and stride as pairs", (2, 7, 8, 3), (4, 2), (2, 3), optional=True),
+    _pool("pairs, floor", (2, 8, 7, 3), (2, 4), (3, 2), ceil_mode=False, optional=True),
 )
 
 

@@ -365,7 +365,10 @@ class _Checker:
             ):
                 self.findings.append(
                     purity.explain_difference(
-                        function, self.forward if which == "forward" else self.backward, which
+                        function,
+                        self.forward if which == "forward" else self.backward,
+                        which,
+                        self.kept,
                     )
                 )
                 return

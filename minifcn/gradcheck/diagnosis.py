@@ -402,7 +402,7 @@ def _form(trials: list[Trial], names: list[str]) -> Finding | None:
     return None
 
 
-_PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}      # else channel
+_PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}  # else channel
 
 
 def _only_at_one_end(name: str, masks: list[np.ndarray]) -> Finding | None:

@@ -8,13 +8,14 @@ means state. What differs even so is threads that race, or memory that was never
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import copy
 import functools
 import random
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,111 +28,158 @@ class Finding(NamedTuple):
     diagnosis: str
 
 
+class _Nothing:
+    """Stands for a name that does not exist (yet)."""
+
+    __slots__ = ()
+
+
+_NOTHING = _Nothing()
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+_PLAIN = (
+    np.ndarray,
+    np.generic,
+    list,
+    dict,
+    set,
+    bytearray,
+    tuple,
+    str,
+    int,
+    float,
+    complex,
+    type(None),
+    _Nothing,
+)
+
+
+class _Place(NamedTuple):
+    """Where a value is kept, and a copy of it."""
+
+    get: Callable[[], Any]
+    put: Callable[[Any], None]
+    saved: Any
+
+
 class Kept:
     """A copy of what a function may have kept from call to call, to be put back.
 
     Looks at the globals that the function and its helpers name, at their default arguments,
-    closures and attributes, and at the object that a method belongs to.
+    closures and attributes, and at the attributes of objects among these.
     """
 
     def __init__(self, function: Callable, only_random: bool = False):
-        self._restore: list[Callable[[], None]] = []
-        self._only_random = only_random
+        self._places: list[_Place] = []
+        self._kinds = _GENERATORS if only_random else (*_GENERATORS, *_PLAIN)
         self._seen: set[int] = set()
-        self._visit(function)
+        self._visit(function, set())
 
     def restore(self) -> None:
-        for put_back in self._restore:
-            put_back()
+        for place in self._places:
+            place.put(_copy(place.saved))
 
-    def _visit(self, function: Any) -> None:
-        function = getattr(function, "py_func", function)  # a Numba dispatcher
-        if isinstance(function, functools.partial):
-            for each in (function.func, *function.args, *function.keywords.values()):
-                self._visit(each)
-        if id(function) in self._seen:
+    def changed(self) -> bool:
+        """Is anything other than when this was made?"""
+        return not all(_alike(place.get(), place.saved) for place in self._places)
+
+    def _visit(self, value: Any, names: set[str]) -> None:
+        """A function, an object or a module, of which only ``names`` matter."""
+        value = getattr(value, "py_func", value)  # a Numba dispatcher
+        if id(value) in self._seen:
             return
-        self._seen.add(id(function))
-        if isinstance(function, types.MethodType):
-            self._keep_dictionary(
-                vars(function.__self__) if hasattr(function.__self__, "__dict__") else {}
-            )
-            function = function.__func__
-        elif not isinstance(function, types.FunctionType):
-            if (
-                callable(function)
-                and hasattr(function, "__dict__")
-                and not isinstance(function, type)
-            ):
-                self._keep_dictionary(vars(function))
-                self._visit(vars(type(function)).get("__call__"))
+        self._seen.add(id(value))
+        if _is_of_library(value):
             return
-        self._keep_dictionary(vars(function))
-        self._keep_defaults(function)
+        if isinstance(value, types.ModuleType):
+            for name in names & vars(value).keys():
+                if callable(vars(value)[name]):
+                    self._visit(vars(value)[name], set())
+        elif isinstance(value, functools.partial):
+            for each in (value.func, *value.args, *value.keywords.values()):
+                self._visit(each, names)
+        elif isinstance(value, types.MethodType):
+            self._visit(value.__self__, names)
+            self._visit(value.__func__, names)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value)
+        elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
+            self._keep_items(vars(value), set(vars(value)), names)
+            self._visit(vars(type(value)).get("__call__"), names)
+
+    def _visit_function(self, function: types.FunctionType) -> None:
         names = set(_names(function.__code__))
-        for name in names & function.__globals__.keys():
-            self._keep_item(function.__globals__, name, names)
+        self._keep_items(vars(function), set(vars(function)), names)
+        self._keep_items(function.__globals__, names - vars(builtins).keys(), names)
+        if function.__kwdefaults__:
+            self._keep_items(function.__kwdefaults__, set(function.__kwdefaults__), names)
+        for each in function.__defaults__ or ():
+            self._visit(each, names)
+        if any(isinstance(each, self._kinds) for each in function.__defaults__ or ()):
+            self._keep(
+                lambda: function.__defaults__, lambda v: setattr(function, "__defaults__", v)
+            )
         for cell in function.__closure__ or ():
             with contextlib.suppress(ValueError):  # an empty cell
                 value = cell.cell_contents
-                if self._is_state(value):
-                    self._keep(value, lambda v, cell=cell: setattr(cell, "cell_contents", v))
+                if isinstance(value, self._kinds):
+                    self._keep(
+                        lambda cell=cell: cell.cell_contents,
+                        lambda v, cell=cell: setattr(cell, "cell_contents", v),
+                    )
                 elif isinstance(value, types.ModuleType):
-                    self._look_into(value, set(vars(value)))
+                    self._visit(value, set(vars(value)))
                 else:
-                    self._look_into(value, names)
+                    self._visit(value, names)
 
-    def _keep_dictionary(self, dictionary: dict) -> None:
-        for name in list(dictionary):
-            self._keep_item(dictionary, name, set())
+    def _keep_items(self, dictionary: dict, keys: set[str], names: set[str]) -> None:
+        for key in keys:
+            value = dictionary.get(key, _NOTHING)
+            if not isinstance(value, self._kinds):
+                self._visit(value, names)
+                continue
 
-    def _keep_item(self, dictionary: dict, name: str, names: set[str]) -> None:
-        value = dictionary[name]
-        if self._is_state(value):
-            self._keep(value, lambda v: dictionary.__setitem__(name, v))
-        else:
-            self._look_into(value, names)
+            def put(value, key=key):
+                if value is _NOTHING:
+                    dictionary.pop(key, None)
+                else:
+                    dictionary[key] = value
 
-    def _look_into(self, value: Any, names: set[str]) -> None:
-        if isinstance(value, types.ModuleType):
-            if not value.__name__.startswith(("numpy", "scipy", "numba", "minifcn")):
-                for name in names & vars(value).keys():
-                    self._visit(vars(value)[name])
-        elif callable(value):
-            self._visit(value)
+            self._keep(lambda key=key: dictionary.get(key, _NOTHING), put)
 
-    def _keep_defaults(self, function: types.FunctionType) -> None:
-        if function.__defaults__ and any(map(self._is_state, function.__defaults__)):
-            self._keep(function.__defaults__, lambda v: setattr(function, "__defaults__", v))
-        if function.__kwdefaults__:
-            self._keep(function.__kwdefaults__, lambda v: setattr(function, "__kwdefaults__", v))
+    def _keep(self, get: Callable[[], Any], put: Callable[[Any], None]) -> None:
+        with contextlib.suppress(TypeError):  # a lock in a list cannot be copied: left alone
+            self._places.append(_Place(get, put, _copy(get())))
 
-    def _is_state(self, value: Any) -> bool:
-        generators = (np.random.Generator, np.random.RandomState, random.Random)
-        if self._only_random:
-            return isinstance(value, generators)
-        plain = (
-            np.ndarray,
-            list,
-            dict,
-            set,
-            bytearray,
-            int,
-            float,
-            complex,
-            str,
-            tuple,
-            type(None),
-            np.generic,
-        )
-        return isinstance(value, (*plain, *generators, types.SimpleNamespace))
 
-    def _keep(self, value: Any, put: Callable[[Any], None]) -> None:
-        with contextlib.suppress(
-            Exception
-        ):  # what cannot be copied (a lock in a list) is left alone
-            saved = copy.deepcopy(value)
-            self._restore.append(lambda: put(copy.deepcopy(saved)))
+def _is_of_library(value: Any) -> bool:
+    """Belongs to NumPy, SciPy or Numba, whose own state is none of the function's."""
+    module = (
+        value.__name__
+        if isinstance(value, types.ModuleType)
+        else (getattr(value, "__module__", None) or type(value).__module__)
+    )
+    return str(module).split(".")[0] in ("numpy", "scipy", "numba", "_cffi_backend")
+
+
+def _copy(value: Any) -> Any:
+    return value if value is _NOTHING else copy.deepcopy(value)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, np.random.Generator):
+        return _alike(a.bit_generator.state, b.bit_generator.state)
+    if isinstance(a, (np.random.RandomState, random.Random)):
+        state = "get_state" if isinstance(a, np.random.RandomState) else "getstate"
+        return _alike(getattr(a, state)(), getattr(b, state)())
+    return a is b or bool(a == b)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -181,32 +229,41 @@ def spoil_free_memory(arrays: Iterable[np.ndarray]) -> None:
 
 
 def explain_difference(
-    call: Callable[[], tuple[np.ndarray, ...]], function: Callable, name: str
+    call: Callable[[], tuple[np.ndarray, ...]],
+    function: Callable,
+    name: str,
+    fresh: Sequence[Kept] = (),
 ) -> Finding:
-    """Why do two calls with the same arguments differ?"""
+    """Why do two calls with the same arguments differ?
+
+    ``fresh`` was kept before the first call: without a change since then there is no state.
+    """
     generators, everything = Kept(function, only_random=True), Kept(function)
 
     def constant(prepare: Callable[[], None], randomness=fixed_randomness) -> bool:
-        results = []
-        for _ in range(4):
+        def prepared():
             prepare()
             with randomness():
-                results.append(call())
-        return all(same(results[0], each) for each in results[1:])
+                return call()
 
-    if constant(lambda: None, contextlib.nullcontext):
+        return not repeats_differ(prepared, repeats=100)
+
+    has_state = everything.changed() or any(kept.changed() for kept in fresh)
+    repeats_itself = constant(lambda: None, contextlib.nullcontext)
+    has_state = has_state or everything.changed()
+    if repeats_itself and has_state:
         return Finding(
             "stateful",
             f"{name} gives another result after other calls than before, with the same "
             "arguments: it keeps state between calls",
         )
-    if constant(generators.restore):
+    if not repeats_itself and constant(generators.restore):
         return Finding(
             "nondeterministic",
             f"{name} gives another result at every call with the same "
             "arguments, and the same again after reseeding NumPy: it draws random numbers",
         )
-    if constant(everything.restore):
+    if has_state and constant(everything.restore):
         return Finding(
             "stateful",
             f"{name} gives another result at a second call with the same arguments, and "
@@ -215,7 +272,7 @@ def explain_difference(
         )
     return Finding(
         "nondeterministic",
-        f"{name} gives another result at every call with the same arguments, "
+        f"{name} gives now one result, now another with the same arguments, "
         "reseeded or not: threads that race, or memory that is never written",
     )
 

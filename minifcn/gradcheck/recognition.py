@@ -57,9 +57,7 @@ class Recognised(NamedTuple):
             name: values[name]
             for name in order
             if name in values
-            or (name == "bias"
-            and values.setdefault("bias", None) is None
-            and "weight" in values)
+            or (name == "bias" and values.setdefault("bias", None) is None and "weight" in values)
         } | self.options
 
     def fits(self, inputs: list[Any], y: np.ndarray) -> bool:

@@ -13,18 +13,20 @@ and of 12 such cells.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.models.summary import forward_bytes
+from minifcn.layers import MaxPool2d
+from minifcn.models.geometry import plan
 
 GRID = 384
 HALO_BEFORE = 768       # the smallest multiple of GRID above 632
 HALO_AFTER = 640        # the end of a tile needs no alignment
 LARGEST = 5 * 10**9     # bytes of activations in one pass; with all else less than 8 GB
+INDEX_BYTES = 8         # argmax of a pooling, an int64 for each output
 
 
 class Span(NamedTuple):
@@ -51,17 +53,26 @@ def predict_scores(model, image: np.ndarray, largest: int = LARGEST
         yield (rows.core, columns.core), scores[top:bottom, left:right]
 
 
-def tiles(model, height: int, width: int, largest: int) -> list[tuple[Span, Span]]:
+def tiles(model, height: int, width: int, largest: int = LARGEST) -> list[tuple[Span, Span]]:
     """The cut into tiles that fit into memory which computes the fewest pixels, halos included.
 
     Where none fits, it is the finest.
     """
     ways = list(product(cuts(height), cuts(width)))
     for rows, columns in sorted(ways, key=computed_pixels):
-        tile = max(span.size for span in rows), max(span.size for span in columns)
-        if forward_bytes(model, *tile) <= largest:
+        if forward_bytes(model, *largest_of(product(rows, columns))) <= largest:
             return list(product(rows, columns))
     return list(product(*ways[-1]))
+
+
+def largest_tile(model, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the largest tile that ``predict`` takes."""
+    return largest_of(tiles(model, height, width))
+
+
+def largest_of(cut: Iterable[tuple[Span, Span]]) -> tuple[int, int]:
+    rows, columns = zip(*cut)
+    return max(span.size for span in rows), max(span.size for span in columns)
 
 
 def cuts(extent: int) -> list[list[Span]]:
@@ -75,3 +86,24 @@ def cuts(extent: int) -> list[list[Span]]:
 def computed_pixels(way: tuple[list[Span], list[Span]]) -> int:
     rows, columns = way
     return sum(span.size for span in rows) * sum(span.size for span in columns)
+
+
+def forward_bytes(model, height: int, width: int) -> int:
+    """The largest activations that live at the same time in a forward pass without training.
+
+    At each layer these are its input, its output, and the pools that a later fusion waits for.
+    """
+    rows, columns = (plan(extent, model.stride, model.geometry) for extent in (height, width))
+    waiting = {skip.pool for skip in model.skips}
+    channels, before, kept, largest = 3, height * width * 3, 0, 0
+    layers = {layer.name: layer for layer in model.layers}
+    for down, across in zip(rows.steps, columns.steps):
+        layer = layers.get(down.name)
+        if layer is not None and "weight" in layer.parameters:
+            channels = layer.parameters["weight"].shape[-1]
+        after = down.grid.size * across.grid.size * channels
+        indices = after * INDEX_BYTES if isinstance(layer, MaxPool2d) else 0
+        largest = max(largest, (before + after + kept) * model.dtype.itemsize + indices)
+        kept += after if down.name in waiting else 0
+        before = after
+    return largest

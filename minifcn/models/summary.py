@@ -3,12 +3,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from minifcn.layers import Conv2d, ConvTranspose2d, MaxPool2d
+from minifcn.models.bands import INDEX_BYTES, forward_bytes, largest_tile
 from minifcn.models.geometry import plan
-
-INDEX_BYTES = 8     # argmax of a pooling, an int64 for each output
 
 
 class Row(NamedTuple):
@@ -28,7 +25,7 @@ class Summary(NamedTuple):
     rows: list[Row]
     parameters: int
     macs: int
-    predict_bytes: int      # weights, weights prepared by the engine, the largest activations
+    predict_bytes: int      # weights, the largest activations (of a tile, if it takes tiles)
     training_bytes: int     # weights, gradients, momentum, all activations (batch 1)
 
     def __str__(self) -> str:
@@ -76,31 +73,5 @@ def summarise(model, height: int, width: int) -> Summary:
     return Summary(
         f"FCN-{model.stride}s, {model.geometry} geometry, {model.classes} classes, "
         f"image of {height} x {width} pixels", table, parameters, sum(row.macs for row in table),
-        predict_bytes=weight_bytes + prepared_bytes(model) + forward_bytes(model, height, width),
+        predict_bytes=weight_bytes + forward_bytes(model, *largest_tile(model, height, width)),
         training_bytes=3 * weight_bytes + sum(activations) + 2 * max(activations))
-
-
-def prepared_bytes(model) -> int:
-    """What the layers keep of their weights, in the form that the engine in use likes best."""
-    return 0
-
-
-def forward_bytes(model, height: int, width: int) -> int:
-    """The largest activations that live at the same time in a forward pass without training.
-
-    At each layer these are its input, its output, and the pools that a later fusion waits for.
-    """
-    rows, columns = (plan(extent, model.stride, model.geometry) for extent in (height, width))
-    waiting = {skip.pool for skip in model.skips}
-    channels, before, kept, largest = 3, height * width * 3, 0, 0
-    layers = {layer.name: layer for layer in model.layers}
-    for down, across in zip(rows.steps, columns.steps):
-        layer = layers.get(down.name)
-        if layer is not None and "weight" in layer.parameters:
-            channels = layer.parameters["weight"].shape[-1]
-        after = down.grid.size * across.grid.size * channels
-        indices = after * INDEX_BYTES if isinstance(layer, MaxPool2d) else 0
-        largest = max(largest, (before + after + kept) * model.dtype.itemsize + indices)
-        kept += after if down.name in waiting else 0
-        before = after
-    return int(np.ceil(largest))

@@ -221,6 +221,10 @@ class Trainer:
                 bar.update()
         self._save()
 
+    def stop(self, signal_number: int = signal.SIGINT) -> None:
+        """From any thread: let ``run`` save and stop after the present step."""
+        self._signal = signal_number
+
     def samples(self, step: int) -> list[Sample]:
         """The augmented samples of a step, a function of the seed and the step only."""
         return [self._sample(position)
@@ -384,7 +388,7 @@ class Trainer:
             return
 
         def note(number, frame):
-            self._signal = number
+            self.stop(number)
             signal.signal(number, before[number])
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

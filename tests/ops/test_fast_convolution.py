@@ -320,3 +320,18 @@ def test_many_places_are_summed_in_chunks(monkeypatch):
 def test_the_peak_is_that_of_a_vector_unit():
     lanes = gemm.tile_of("float32").lanes
     assert 1e8 * lanes < gemm.peak("float32", seconds=0.05) < 1e10 * 4 * lanes
+
+
+@pytest.mark.parametrize("case", [CASES[5], CASES[7], CASES[9]])
+def test_results_stored_past_the_caches_are_the_same(case, monkeypatch):
+    x, weight, bias, stride, padding = arguments(case, "float32")
+    dy = random(forward(x, weight, bias, stride, padding).shape, "float32", 3)
+
+    def results():
+        return (fast.conv2d_relu_forward(x, weight, bias, stride, padding),
+                *fast.conv2d_backward(dy, x, weight, stride, padding))
+
+    expected = results()
+    monkeypatch.setattr(gemm, "STREAM", 0)
+    for got, right in zip(results(), expected):
+        np.testing.assert_array_equal(got, right)

@@ -12,14 +12,14 @@ from minifcn.gradcheck.faults.sums import (
     gathered,
 )
 from minifcn.gradcheck.faults.windows import Windows, uncropped, wrong_windows
-from minifcn.ops.checks import bilinear_kernel
+from minifcn.ops.checks import bilinear_kernel, pair
 
 
 def bilinear_upsample(x, factor, size, padding, dy=None) -> Iterator[Fault]:
     """Mistakes of bilinear upsampling: a transposed convolution, channel by channel."""
     kernel, places = bilinear_kernel(size), x.shape[1:3]
-    s, p, k = (factor, factor), (padding, padding), (size, size)
-    extent = tuple((n - 1) * factor + size - 2 * padding for n in places)
+    s, p, k = (factor, factor), pair(padding), (size, size)
+    extent = tuple((n - 1) * factor + size - 2 * cut for n, cut in zip(places, p))
     windows = Windows.of(places, k, s, p)
 
     def forward(x=x, kernel=kernel, windows=windows, order="add", extent=extent, **_):
@@ -68,11 +68,11 @@ def bilinear_upsample(x, factor, size, padding, dy=None) -> Iterator[Fault]:
         "{array} comes out as if the kernel interpolated along rows only",
         right(kernel=np.outer(line, np.ones(size))),
     )
-    unpadded = windows._replace(rows=windows.rows + padding, columns=windows.columns + padding)
-    padded = tuple(n + 2 * padding for n in extent)
+    unpadded = windows._replace(rows=windows.rows + p.rows, columns=windows.columns + p.columns)
+    padded = tuple(n + 2 * cut for n, cut in zip(extent, p))
     if dy is None:
         yield from uncropped("y", forward(windows=unpadded, extent=padded)["y"], p)
-        small = tuple(n + size - 1 - 2 * padding for n in places)
+        small = tuple(n + size - 1 - 2 * cut for n, cut in zip(places, p))
         if min(small) > 0:
             yield Fault(
                 "stride_ignored",

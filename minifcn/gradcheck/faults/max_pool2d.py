@@ -10,17 +10,19 @@ import numpy as np
 from minifcn.gradcheck.faults.fault import Fault, dy_ignored, left_out, missing_parts
 from minifcn.gradcheck.faults.windows import Windows
 from minifcn.ops import reference
+from minifcn.ops.checks import Pair, pair
 
 
 class _Pool(NamedTuple):
     """Windows of a pooling, -inf outside the image, and the index of every cell."""
 
-    values: np.ndarray  # (n, i, j, k, c), k = ki * size + kj
+    values: np.ndarray  # (n, i, j, k, c), k = ki * columns + kj
     index: np.ndarray  # (i, j, k) row * w + column
 
     @classmethod
     def of(cls, x, size, stride, places, outside=-np.inf) -> _Pool:
-        windows = Windows.of(places, (size, size), (stride, stride), (0, 0))
+        kernel = pair(size)
+        windows = Windows.of(places, kernel, pair(stride), (0, 0))
         n, h, w, c = x.shape
         rows, columns = np.minimum(windows.rows, h - 1), np.minimum(windows.columns, w - 1)
         values = x[:, rows[:, None, :, None], columns[None, :, None, :]]
@@ -28,7 +30,8 @@ class _Pool(NamedTuple):
         values = np.where(inside[None, ..., None], values, outside)
         index = windows.rows[:, None, :, None] * w + windows.columns[None, :, None, :]
         index = np.broadcast_to(index, inside.shape)
-        return cls(values.reshape(n, *places, size * size, c), index.reshape(*places, size * size))
+        cells = kernel.rows * kernel.columns
+        return cls(values.reshape(n, *places, cells, c), index.reshape(*places, cells))
 
     def at(self, choice: np.ndarray) -> np.ndarray:
         """Index in the image of the chosen cell of each window."""
@@ -55,11 +58,13 @@ def _put(
 def max_pool2d(
     x, size, stride, ceil_mode=True, argmax=None, x_shape=None, dy=None
 ) -> Iterator[Fault]:
+    kernel, step = pair(size), pair(stride)
+    cells = kernel.rows * kernel.columns
     y, argmax = reference.max_pool2d_forward(x, size, stride, ceil_mode)
     places, (n, h, w, c) = y.shape[1:3], x.shape
     pool = _Pool.of(x, size, stride, places)
     best = pool.values == y[:, :, :, None]
-    first, last = best.argmax(axis=3), size * size - 1 - best[:, :, :, ::-1].argmax(axis=3)
+    first, last = best.argmax(axis=3), cells - 1 - best[:, :, :, ::-1].argmax(axis=3)
     corner = np.broadcast_to(pool.index[None, :, :, :1], y.shape)
     if dy is None:
         yield Fault(
@@ -68,13 +73,17 @@ def max_pool2d(
             {"argmax": pool.at(last)},
         )
         column_major = (
-            pool.values.reshape(n, *places, size, size, c).swapaxes(3, 4).reshape(pool.values.shape)
+            pool.values.reshape(n, *places, *kernel, c).swapaxes(3, 4).reshape(pool.values.shape)
         )
         by_column = (column_major == y[:, :, :, None]).argmax(axis=3)
         yield Fault(
             "pool_last_tie",
             "of equal values the first in column order is taken, not in row order",
-            {"argmax": pool.at(by_column % size * size + by_column // size)},
+            {
+                "argmax": pool.at(
+                    by_column % kernel.rows * kernel.columns + by_column // kernel.rows
+                )
+            },
         )
         yield Fault(
             "pool_first_element",
@@ -87,7 +96,9 @@ def max_pool2d(
             ("counts within the window", first),
             (
                 "counts within the window clipped at the border",
-                (row - i * stride) * np.minimum(size, w - j * stride) + column - j * stride,
+                (row - i * step.rows) * np.minimum(kernel.columns, w - j * step.columns)
+                + column
+                - j * step.columns,
             ),
             ("is row * output width + column", row * places[1] + column),
             ("is row * h + column", row * h + column),
@@ -159,23 +170,11 @@ def max_pool2d(
                 f"{{array}} has the size of ceil_mode={mode}, whatever is asked for",
                 {"y": wrong_y, "argmax": wrong_argmax},
             )
-        smaller = _Pool.of(x, max(size - 1, 1), stride, places)
+        smaller = _Pool.of(x, Pair(*(max(extent - 1, 1) for extent in kernel)), stride, places)
         yield Fault(
             "last_row_missing",
             "{array} leaves out the last row and column of each window",
-            {
-                "y": smaller.values.max(axis=3),
-                "argmax": np.where(
-                    True,
-                    smaller.index[
-                        np.arange(places[0])[None, :, None, None],
-                        np.arange(places[1])[None, None, :, None],
-                        smaller.values.argmax(axis=3) // max(size - 1, 1) * max(size - 1, 1)
-                        + smaller.values.argmax(axis=3) % max(size - 1, 1),
-                    ],
-                    0,
-                ),
-            },
+            {"y": smaller.values.max(axis=3), "argmax": smaller.at(smaller.values.argmax(axis=3))},
         )
         for cause, words, without in left_out("y", y):
             yield Fault(
@@ -196,7 +195,7 @@ def max_pool2d(
     every = np.zeros(x.shape)
     shared = np.zeros(x.shape)
     counts = best.sum(axis=3)
-    for k in range(size * size):
+    for k in range(cells):
         index = np.broadcast_to(pool.index[None, :, :, k, None], y.shape)
         every += _put(index, np.where(best[:, :, :, k], dy, 0), x.shape)
         shared += _put(index, np.where(best[:, :, :, k], dy / counts, 0), x.shape)
@@ -229,11 +228,11 @@ def max_pool2d(
     for mask, words in ((best.any(axis=3) & True, "all"),):
         spread = sum(
             _put(np.broadcast_to(pool.index[None, :, :, k, None], y.shape), dy * mask, x.shape)
-            for k in range(size * size)
+            for k in range(cells)
         )
         yield Fault("mean_for_max", f"{words} elements of each window receive dy", {"dx": spread})
         yield Fault(
-            "mean_for_max", "all elements of each window share dy", {"dx": spread / (size * size)}
+            "mean_for_max", "all elements of each window share dy", {"dx": spread / cells}
         )
     row, column = argmax // w, argmax % w
     for words, index in (

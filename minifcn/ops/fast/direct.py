@@ -33,7 +33,7 @@ from .gemm import (
     streams,
 )
 from .memory import empty, scratch
-from .vectors import DENSE, ONE, ZERO, keep_apart, tile_columns, tile_of
+from .vectors import CACHED, DENSE, ONE, ZERO, keep_apart, tile_columns, tile_of
 
 WEIGHTS = 2 ** 22       # elements that are packed as a whole; more are packed piece by piece, where
                         # they are needed, and the patches (few, then) gathered as a whole instead
@@ -193,7 +193,7 @@ def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products)
                 multiply_panel(plan.out_width, width, plan.filters,
                                dy, source, plan.filters, DENSE,
                                panels, (ki * wide + q) * plan.filters, products, zeros, ZERO,
-                               products, own + q, wide, no_floor, False)
+                               products, own + q, wide, no_floor, CACHED)
             add_back(plan, products, own, wide, dx, row)
 
 

@@ -72,6 +72,7 @@ tile_rows, tile_few_rows, tile_columns, tile_lanes = map(
 DENSE = np.int64(1)     # the distance of neighbours
 ONE = np.int64(1)       # of something
 ZERO = np.int64(0)      # the first; the distance of rows that are all the same
+CACHED = np.bool_(False)        # stored through the caches
 
 
 @intrinsic

@@ -28,6 +28,7 @@ from .gemm import NO_FLOOR, copy_block, multiply_panel, round_up, streams
 from .memory import empty, scratch
 from .transforms import N, cook_toom, make_transform, transpose
 from .vectors import (
+    CACHED,
     DENSE,
     ONE,
     ZERO,
@@ -276,7 +277,7 @@ def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_po
             source, s0, s_row = m, target, width
         multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE,
                        u, u0 + point * u_point, source, s0, s_row,
-                       m, target, width, no_floor, False)
+                       m, target, width, no_floor, CACHED)
 
 
 @parallel
@@ -451,7 +452,7 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
             multiply_panel(min(block, channels - part * block), width, count,
                            v, (part * N * N + point) * v_point, DENSE, block,
                            w, (panel * N * N + point) * w_point, start, s0, s_row,
-                           sums, target, width, no_floor, False)
+                           sums, target, width, no_floor, CACHED)
 
 
 @parallel
