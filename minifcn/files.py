@@ -24,9 +24,13 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode         # of new files here; safetensors makes private ones
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)
         with open(temporary, "rb") as file:
-            os.fsync(file.fileno())         # on disk before the name points at it
+            os.fsync(file.fileno())             # on disk before the name points at it
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

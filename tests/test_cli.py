@@ -163,6 +163,7 @@ def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
     (["train", "shapes", "--out", "{new}", "--rate", "fast"], "invalid float value"),
     (["train", "shapes", "--out", "{new}", "--batch", "0"], "batch must be at least 1"),
     (["train", "shapes", "--out", "{new}", "--steps", "0"], "steps must be at least 1"),
+    (["train", "shapes", "--out", "{new}", "--epochs", "inf"], "--epochs must be above 0"),
     (["train", "shapes", "--out", "{new}", "--flip", "2"], "flip is a probability"),
     (["train", "shapes", "--out", "{new}", "--width", "-1"], "width"),
     (["train", "shapes", "--out", "{new}", "--loss", "sum"], "needs a --rate"),

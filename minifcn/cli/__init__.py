@@ -47,9 +47,9 @@ def fail(message: str, code: int = 2) -> int:
 
 def one_line(error: Exception) -> str:
     """What is wrong, without an error number, on one line."""
-    if getattr(error, "filename", None):
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    reason = getattr(error, "strerror", None) or str(error)
+    name = getattr(error, "filename", None)
+    return " ".join((f"{name}: {reason}" if name else reason).split())
 
 
 def set_threads(threads: int) -> None:

@@ -163,4 +163,6 @@ def build_recipe(settings: dict, data) -> Recipe:
 def count_steps(settings: dict, recipe: Recipe, images: int) -> int:
     if settings.get("steps") is not None:
         return settings["steps"]
+    if not 0 < settings["epochs"] < math.inf:
+        raise ValueError(f"--epochs must be above 0, not {settings['epochs']}")
     return math.ceil(settings["epochs"] * images / (recipe.batch * recipe.accumulate))
