@@ -152,13 +152,14 @@ class Kept:
 
 
 def _is_of_library(value: Any) -> bool:
-    """Belongs to NumPy, SciPy or Numba, whose own state is none of the function's."""
+    """Of NumPy, SciPy, Numba or the choice of the engine: none of the function's own state."""
     module = (
         value.__name__
         if isinstance(value, types.ModuleType)
         else (getattr(value, "__module__", None) or type(value).__module__)
     )
-    return str(module).split(".")[0] in ("numpy", "scipy", "numba", "_cffi_backend")
+    library = str(module).split(".")[0] in ("numpy", "scipy", "numba", "_cffi_backend")
+    return library or module in ("minifcn.ops", "minifcn.ops.compiling")
 
 
 def _copy(value: Any) -> Any:

@@ -42,12 +42,14 @@ from .vectors import (
 
 KERNELS = 64        # channels of a block of kernels: 64 x 64 x 32 floats are 512 KB, half of an L2
                     # cache; and of one sum, since a sum of sums has the smaller error
-SPAN = 2            # panels of a task: 64 filters are runs of 256 bytes, the least memory likes
+CACHE = 2 ** 25     # bytes of an L3 cache: larger weights come from memory in each call,
+SPAN = 2            # where runs of 256 bytes, two panels of filters, are the least it likes
 SHALLOW = 2 ** 21   # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
-WINDOWS = 2 ** 17   # elements of a block's windows: 512 KB, half of an L2 cache
+BLOCK = 250_000     # elements of the windows and products of a block of tiles: 1 MB, an L2 cache
 GROUP = 4           # tiles of a task that only transforms windows
-TILES = 64          # of a superblock: 64 x 64 x 32 products are 512 KB, half of an L2 cache
-CHANNELS = 512      # of a superblock: 64 x 64 x 512 elements of windows are 8 MB
+TILES = 128         # of a superblock: 64 x 128 x 32 products are 1 MB, an L2 cache; but with fewer
+                    # tiles, kernels are transformed more often (15 ms became 18 with 64 tiles)
+CHANNELS = 512      # of a superblock: 64 x 128 x 512 elements of windows are 16 MB, half of an L3
 FILTERS = 512       # of a superblock whose sums must wait for more channels
 GRADIENT_WINDOWS = 5 * 2 ** 20      # elements of the windows of x and dy of a superblock: 20 MB
 GRADIENT_FILTERS = 128              # of a superblock: with 512 channels, their sums take 16 MB
@@ -324,17 +326,17 @@ def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v,
 
 @parallel
 def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
-                     m, f0, f_end, y, floor, no_floor, stream, scratch, size):
+                     m, f0, f_end, span, y, floor, no_floor, stream, scratch, size):
     """Many channels: each thread transforms the kernels of its filters, block by block."""
     width = tile_columns(y)
     v_point, m_point = apart(count * block), apart(count * width)
     for task in range(begin, end):
-        f1 = f0 + task * SPAN * width
-        panels = min(SPAN, (f_end - f1 + width - 1) // width)
+        f1 = f0 + task * span * width
+        panels = min(span, (f_end - f1 + width - 1) // width)
         whole = channels == plan.channels   # else the sums must wait for the other channels
-        products = (thread if whole else task) * SPAN * N * N * m_point
+        products = (thread if whole else task) * span * N * N * m_point
         u = thread * size
-        patch = u + SPAN * N * N * apart(block * width)
+        patch = u + span * N * N * apart(block * width)
         for c in range(0, channels, block):
             depth = min(block, channels - c)
             u_point = apart(depth * width)
@@ -395,7 +397,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     panels = -(-filters // tile.columns)
     if points * channels * panels * tile.columns <= SHALLOW:
         depth = round_up(channels, tile.lanes)
-        block = max(1, WINDOWS // (points * depth * tile.rows)) * tile.rows
+        block = max(1, BLOCK // (points * (depth + tile.columns) * tile.rows)) * tile.rows
         block = min(block, round_up(-(-plan.tiles // threads), tile.rows))
         size = points * (apart(block * depth) + apart(block * tile.columns)) + patch
         kernels = points * panels * apart(channels * tile.columns)
@@ -406,15 +408,16 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
         return y
     some_channels = min(channels, CHANNELS)
     tiles = -(-plan.tiles // -(-plan.tiles // TILES))
-    task = SPAN * tile.columns
+    span = SPAN if weight.nbytes > CACHE else 1
+    task = span * tile.columns
     some_filters = round_up(filters, task)
     if channels > some_channels:
         some_filters = min(some_filters, FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
-    size = points * SPAN * apart(block * tile.columns) + patch
+    size = points * span * apart(block * tile.columns) + patch
     windows = points * -(-some_channels // block) * apart(tiles * block)
     sums = threads if channels == some_channels else some_filters // task
-    products = points * sums * SPAN * apart(tiles * tile.columns)
+    products = points * sums * span * apart(tiles * tile.columns)
     room = scratch(windows + products + threads * size, x.dtype)
     v, m, own = np.split(room, [windows, windows + products])
     for first in range(0, plan.tiles, tiles):
@@ -427,8 +430,8 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
                     _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count, c0, now,
                              block, v, own, size)
                 _filters_outside(-(-(f_end - f0) // task), plan, weight, v, first, count, c0, now,
-                                 block, start, m, f0, f_end, y_flat, floor, no_floor, streams(y),
-                                 own, size)
+                                 block, start, m, f0, f_end, span, y_flat, floor, no_floor,
+                                 streams(y), own, size)
     return y
 
 
