@@ -33,7 +33,7 @@ from .gemm import (
     streams,
 )
 from .memory import empty, scratch
-from .vectors import CACHED, DENSE, ONE, ZERO, keep_apart, tile_columns, tile_of
+from .vectors import CACHED, DENSE, ONE, ZERO, keep_apart, tile_columns, tile_lanes, tile_of
 
 WEIGHTS = 2 ** 22       # elements that are packed as a whole; more are packed piece by piece, where
                         # they are needed, and the patches (few, then) gathered as a whole instead
@@ -89,7 +89,7 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
     For each kernel row, what lies inside the image is one run of memory, with zeros on both sides.
     """
     keep_apart()
-    line = plan.kernel_columns * plan.channels
+    lanes, line = tile_lanes(x), plan.kernel_columns * plan.channels
     for p in range(count):
         i, j = divmod(place + p, plan.out_width)
         image, i = divmod(i, plan.out_height)
@@ -105,8 +105,14 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
             for q in range(begin, run_begin):
                 patches[target + q] = 0
             source = ((image * plan.height + a) * plan.width + left) * plan.channels - ki * line
-            copy_block(x, source + run_begin, ZERO, DENSE, ONE, run_end - run_begin,
-                       patches, target + run_begin, ZERO, end - run_begin)
+            if run_end - run_begin < 2 * lanes:     # of a few channels: a call would take longer
+                for q in range(run_begin, run_end):
+                    patches[target + q] = x[source + q]
+                for q in range(run_end, end):
+                    patches[target + q] = 0
+            else:
+                copy_block(x, source + run_begin, ZERO, DENSE, ONE, run_end - run_begin,
+                           patches, target + run_begin, ZERO, end - run_begin)
 
 
 # ---------------------------------------------------------------------------------------------
