@@ -20,6 +20,7 @@ from minifcn.models.geometry import GEOMETRIES, UPSAMPLING, Crop, plan
 from minifcn.models.network import Network
 from minifcn.models.summary import Summary, summarise
 from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled
+from minifcn.ops.memory import empty
 
 POOL_CHANNELS = {"pool3": STAGES[2][0], "pool4": STAGES[3][0]}
 AT_ONCE_SCALES = {"pool3": 0.0001, "pool4": 0.01}
@@ -137,7 +138,10 @@ class FCN(Network):
         y = self.upsample.forward(y, training)
         self.dropout_seed += training
         self._input_shape = x.shape if training else None
-        return np.ascontiguousarray(crop(y, rows.output, columns.output))
+        y = crop(y, rows.output, columns.output)
+        scores = empty(y.shape, y.dtype)
+        scores[...] = y
+        return scores
 
     def backward(self, dscores: np.ndarray) -> None:
         """Fill ``gradients``, given that of the scores of the last ``forward(training=True)``.

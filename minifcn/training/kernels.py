@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
 
 BLOCK = 1 << 14     # values: small enough to share out evenly, large enough not to count
 
@@ -23,6 +24,8 @@ def _sgd_block(weight, gradient, velocity, rate, momentum, decay):
 
 @parallel
 def _sgd(thread, begin, end, weight, gradient, velocity, rate, momentum, decay):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _sgd_block(weight[start:stop], gradient[start:stop], velocity[start:stop],
@@ -41,6 +44,8 @@ def _adam_block(weight, gradient, first, second, rate, gain1, gain2, scale, epsi
 @parallel
 def _adam(thread, begin, end, weight, gradient, first, second, rate, gain1, gain2, scale, epsilon,
           decay):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _adam_block(weight[start:stop], gradient[start:stop], first[start:stop],

@@ -16,7 +16,8 @@ if not JIT_ENABLED:
     pytest.skip("the fast engine exists only as compiled code", allow_module_level=True)
 
 from minifcn.ops import fast
-from minifcn.ops.fast import direct, gemm, memory, transforms, winograd
+from minifcn.ops import memory
+from minifcn.ops.fast import direct, gemm, transforms, winograd
 
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}     # of the largest value
@@ -248,6 +249,7 @@ def test_the_micro_kernel_writes_nothing_but_its_tile(dtype, stream):
             room[:] = np.nan
             zeros = np.zeros(tile.columns, dtype)
             gemm.multiply_panel(rows, columns, 9, a.reshape(-1), 0, 9, 1, b.reshape(-1), 0,
+                                b.reshape(-1), 0, 1,
                                 zeros, 0, 0, room.reshape(-1), 10 * room.shape[1] + tile.columns,
                                 room.shape[1], np.dtype(dtype).type(-np.inf), stream)
             inside = room[10:10 + rows, tile.columns:tile.columns + columns]

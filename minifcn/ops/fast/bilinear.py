@@ -13,7 +13,9 @@ the result, so no two add to the same value.
 import numpy as np
 
 from minifcn.ops.checks import bilinear_kernel, conv_transpose2d_size, dense, pair
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
+from minifcn.ops.memory import empty
 
 
 @compiled
@@ -33,6 +35,8 @@ def _gather_forward(x, line, factor, padding, a, y):
 
 @parallel
 def _upsample(thread, begin, end, x, line, factor, padding, y):
+    if shared(thread, begin, end):
+        return
     extent = y.shape[1]
     for task in range(begin, end):
         o, a = task // extent, task % extent
@@ -50,6 +54,8 @@ def _gather_backward(dy, line, factor, padding, i, dx):
 
 @parallel
 def _downsample(thread, begin, end, dy, line, factor, padding, dx):
+    if shared(thread, begin, end):
+        return
     extent = dx.shape[1]
     for task in range(begin, end):
         o, i = task // extent, task % extent
@@ -64,7 +70,7 @@ def bilinear_upsample_forward(x, factor, size, padding):
     padding, (n, h, w, c) = pair(padding), x.shape
     oh, ow = (conv_transpose2d_size(extent, size, factor, p) for extent, p in zip((h, w), padding))
     line = _line(size, x.dtype)
-    t, y = np.empty((n * h, ow, c), x.dtype), np.empty((n, oh, ow * c), x.dtype)
+    t, y = empty((n * h, ow, c), x.dtype), empty((n, oh, ow * c), x.dtype)
     _upsample(n * h * ow, dense(x).reshape(n * h, w, c), line, factor, padding.columns, t)
     _upsample(n * oh, t.reshape(n, h, ow * c), line, factor, padding.rows, y)
     return y.reshape(n, oh, ow, c)
@@ -73,7 +79,7 @@ def bilinear_upsample_forward(x, factor, size, padding):
 def bilinear_upsample_backward(dy, factor, size, padding, x_shape):
     padding, (n, h, w, c), (_, oh, ow, _) = pair(padding), x_shape, dy.shape
     line = _line(size, dy.dtype)
-    dt, dx = np.empty((n, h, ow * c), dy.dtype), np.empty((n * h, w, c), dy.dtype)
+    dt, dx = empty((n, h, ow * c), dy.dtype), empty((n * h, w, c), dy.dtype)
     _downsample(n * h, dense(dy).reshape(n, oh, ow * c), line, factor, padding.rows, dt)
     _downsample(n * h * w, dt.reshape(n * h, ow, c), line, factor, padding.columns, dx)
     return dx.reshape(x_shape)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import Pair, conv2d_size, dense, pair
-from ..compiling import parallel
+from ..crew import parallel, shared
+from ..memory import empty
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
-from .memory import empty
 
 CHANNELS = 16       # at least, on both sides, for Winograd: with fewer, it saves nothing
 CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
@@ -72,6 +72,8 @@ def prepare_conv2d(weight, stride=1, padding=0):
 
 @parallel
 def _mask_and_sum(thread, begin, end, dy, y, masked, sums, chunk):
+    if shared(thread, begin, end):
+        return
     pixels, filters = masked.shape
     for task in range(begin, end):
         total = sums[task]
@@ -85,6 +87,8 @@ def _mask_and_sum(thread, begin, end, dy, y, masked, sums, chunk):
 
 @parallel
 def _sum(thread, begin, end, dy, sums, chunk):
+    if shared(thread, begin, end):
+        return
     pixels, filters = dy.shape
     for task in range(begin, end):
         total = sums[task]

@@ -19,7 +19,9 @@ import numba
 import numpy as np
 
 from ..checks import Pair
-from ..compiling import compiled, parallel
+from ..compiling import compiled
+from ..crew import parallel, shared
+from ..memory import empty, scratch
 from .gemm import (
     COLUMNS,
     NO_FLOOR,
@@ -32,7 +34,6 @@ from .gemm import (
     round_up,
     streams,
 )
-from .memory import empty, scratch
 from .vectors import CACHED, DENSE, ONE, ZERO, keep_apart, tile_columns, tile_lanes, tile_of
 
 WEIGHTS = 2 ** 22       # elements that are packed as a whole; more are packed piece by piece, where
@@ -123,6 +124,8 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
 @parallel
 def _forward(thread, begin, end, plan, x, panels, bias, y, floor, stream, group, depth, places,
              patches):
+    if shared(thread, begin, end):
+        return
     width, own = tile_columns(y), thread * group * depth
     for task in range(begin, end):
         place = task * group
@@ -130,12 +133,14 @@ def _forward(thread, begin, end, plan, x, panels, bias, y, floor, stream, group,
         gather(plan, x, place, count, ZERO, depth, patches, own)
         for f in range(0, plan.filters, width):
             multiply_panel(count, min(width, plan.filters - f), depth, patches, own, depth, DENSE,
-                           panels, f * depth, bias, f, ZERO,
+                           panels, f * depth, panels, (f + width) * depth, width, bias, f, ZERO,
                            y, place * plan.filters + f, plan.filters, floor, stream)
 
 
 @parallel
 def _gather_all(thread, begin, end, plan, x, place, depth, patches):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         gather(plan, x, place + task, ONE, ZERO, depth, patches, task * depth)
 
@@ -179,6 +184,8 @@ def add_back(plan, products, p0, distance, dx, row):
 
 @parallel
 def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products):
+    if shared(thread, begin, end):
+        return
     width, line = tile_columns(dx), plan.kernel_columns * plan.channels
     wide = (line + width - 1) // width * width
     own = thread * (plan.out_width + 1) * wide
@@ -198,7 +205,9 @@ def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products)
             for q in range(0, line, width):
                 multiply_panel(plan.out_width, width, plan.filters,
                                dy, source, plan.filters, DENSE,
-                               panels, (ki * wide + q) * plan.filters, products, zeros, ZERO,
+                               panels, (ki * wide + q) * plan.filters,
+                               panels, (ki * wide + q + width) * plan.filters, width,
+                               products, zeros, ZERO,
                                products, own + q, wide, no_floor, CACHED)
             add_back(plan, products, own, wide, dx, row)
 
@@ -206,6 +215,8 @@ def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products)
 @parallel
 def _add_all_back(thread, begin, end, plan, products, dx):
     """The rows of one image, from the products of all its places and taps."""
+    if shared(thread, begin, end):
+        return
     line = plan.kernel_columns * plan.channels
     depth = plan.kernel_rows * line
     for a in range(begin, end):
@@ -228,7 +239,7 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
         weight = np.ascontiguousarray(weight.swapaxes(2, 3))
     shape = plan.images, plan.height, plan.width, plan.channels
     if weight.size > WEIGHTS:
-        dx = np.empty(shape, dy.dtype)
+        dx = empty(shape, dy.dtype)
         dx[:] = bias
         for image in range(plan.images):
             products = multiply(dy[image].reshape(-1, filters), weight.reshape(-1, filters).T)
@@ -254,6 +265,8 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
 def _gradient(thread, begin, end, plan, dy, x, depth, places, chunk, block, sums, zeros, no_floor,
               stream, scratch):
     """A task: one chunk of places, and ``block`` rows of dweight."""
+    if shared(thread, begin, end):
+        return
     width, filters = tile_columns(sums), plan.filters
     patches = thread * PLACES * (2 * block + COLUMNS)
     turned = patches + PLACES * block
@@ -276,7 +289,8 @@ def _gradient(thread, begin, end, plan, dy, x, depth, places, chunk, block, sums
                         start, s0, s_row = zeros, ZERO, ZERO
                     multiply_panel(rows, min(width, columns - f), count,
                                    scratch, turned, count, DENSE,
-                                   scratch, panels + f * count, start, s0, s_row,
+                                   scratch, panels + f * count,
+                                   scratch, panels + (f + width) * count, width, start, s0, s_row,
                                    sums, goal, filters, no_floor, stream)
 
 

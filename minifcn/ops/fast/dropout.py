@@ -13,7 +13,9 @@ import math
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
+from minifcn.ops.memory import empty
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
@@ -37,6 +39,8 @@ def _forward_block(x, counter, threshold, scale, y, mask):
 
 @parallel
 def _forward(thread, begin, end, x, seed, threshold, scale, y, mask):
+    if shared(thread, begin, end):
+        return
     key = _mix(seed)
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
@@ -52,13 +56,15 @@ def _backward_block(dy, mask, scale, dx):
 
 @parallel
 def _backward(thread, begin, end, dy, mask, scale, dx):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
         _backward_block(dy[start:stop], mask[start:stop], scale, dx[start:stop])
 
 
 def dropout_forward(x, rate, seed):
-    y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
+    y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
     threshold = np.uint64(math.ceil(rate * 2**53))
     _forward(-(-x.size // BLOCK), dense(x).reshape(-1), np.uint64(int(seed) % 2**64), threshold,
              x.dtype.type(1 / (1 - rate)), y.reshape(-1), mask.reshape(-1))
@@ -66,7 +72,7 @@ def dropout_forward(x, rate, seed):
 
 
 def dropout_backward(dy, mask, rate):
-    dx = np.empty(dy.shape, dy.dtype)
+    dx = empty(dy.shape, dy.dtype)
     _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(mask).reshape(-1),
               dy.dtype.type(1 / (1 - rate)), dx.reshape(-1))
     return dx

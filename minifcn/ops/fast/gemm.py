@@ -18,6 +18,7 @@ Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
 
+import math
 import time
 
 import numba
@@ -28,14 +29,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from ..compiling import compiled, parallel
-from .memory import empty, scratch
+from ..compiling import compiled
+from ..crew import parallel, shared
+from ..memory import CACHE_LINE, empty, scratch
 from .vectors import (
     DENSE,
     ZERO,
     Vectors,
+    Walk,
     keep_apart,
     move_vector,
+    opaque,
     pointer_to,
     prefetch,
     tile_columns,
@@ -60,41 +64,52 @@ NO_FLOOR = -np.inf  # max(x, -inf) is x
 def make_micro_kernel(height):
     """An intrinsic: C = max(start + A B, floor) for one tile of C and one packed panel of B.
 
-    a, a0, a_row, a_step : array, offset, distance from row to row and along ``depth``
-    b, b0                : array, offset of the panel: ``depth`` rows of the tile's columns
-    start, s0, s_row     : added to the product: C itself, or a bias with a row distance of 0
-    stream               : store past the caches; C must be aligned to vectors
-    rows                 : of C, at least 1; rows past the last compute the last one again, which
-                           is harmless: every row is read before any is written
+    a, a0, a_row, a_step     : array, offset, distance from row to row and along ``depth``
+    b, b0                    : array, offset of the panel: ``depth`` rows of the tile's columns
+    ahead, ahead0, ahead_row : one cache line for each step along ``depth``, to have at hand later
+    start, s0, s_row         : added to the product: C itself, or a bias with a row distance of 0
+    stream                   : store past the caches; C must be aligned to vectors
+    rows                     : of C, at least 1. The tall kernel computes all of its tile; the small
+                               one computes the last row again for each that is missing, which is
+                               harmless: every row is read before any is written
 
-    The row pointers are selected even where no row is left out: if LLVM knew that their distances
-    are equal, it would compute each from the one before, a chain that takes twice the time.
+    What is next along the rows of A is fetched too: in an image's convolution it comes from the L3
+    cache or from memory, and a tile is too short for the hardware to see it coming.
     """
     @intrinsic
-    def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
-                     c, c0, c_row, floor, stream):
+    def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row,
+                     start, s0, s_row, c, c0, c_row, floor, stream):
         scalar = c.dtype
         tile = tile_of(as_dtype(scalar))
         of_tile = getattr(tile, height)
+        all_rows = height == "rows"
 
         def codegen(context, builder, signature, args):
-            (rows, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row, c, c0, c_row, floor,
-             stream) = args
+            (rows, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row, start, s0, s_row,
+             c, c0, c_row, floor, stream) = args
             vectors = Vectors(builder, scalar)
             kinds = signature.args
             a = pointer_to(context, builder, kinds[2], a, a0)
             b = pointer_to(context, builder, kinds[6], b, b0)
-            start = pointer_to(context, builder, kinds[8], start, s0)
-            c = pointer_to(context, builder, kinds[11], c, c0)
+            ahead = pointer_to(context, builder, kinds[8], ahead, ahead0)
+            start = pointer_to(context, builder, kinds[11], start, s0)
+            c = pointer_to(context, builder, kinds[14], c, c0)
             integer = ir.IntType(64)
 
             def row_pointers(base, distance):
                 for r in range(of_tile):
-                    beyond = builder.icmp_signed(">=", integer(r), rows)
-                    row = builder.select(beyond, builder.sub(rows, integer(1)), integer(r))
+                    row = integer(r)
+                    if not all_rows:
+                        beyond = builder.icmp_signed(">=", row, rows)
+                        row = builder.select(beyond, builder.sub(rows, integer(1)), row)
                     yield builder.gep(base, [builder.mul(row, distance)])
 
-            a_rows = list(row_pointers(a, a_row))
+            # A moving pointer for some rows, the others at fixed distances from it
+            few = math.gcd(of_tile, 4 if of_tile % 4 == 0 else 3) if all_rows else 1
+            a_rows = [Walk(builder, row) for row in list(row_pointers(a, a_row))[::few]]
+            distances = [opaque(builder, builder.mul(a_row, integer(r))) for r in range(1, few)]
+            next_rows = builder.gep(a, [builder.mul(a_row, integer(of_tile))])
+            b_row, next_a, next_b = (Walk(builder, p) for p in (b, next_rows, ahead))
             c_rows = list(row_pointers(c, c_row))
             offsets = [v * tile.lanes for v in range(tile.vectors)]
             for row in row_pointers(start, s_row):      # not needed before the end
@@ -103,12 +118,17 @@ def make_micro_kernel(height):
             zero = ir.Constant(vectors.type, None)
             total = [cgutils.alloca_once_value(builder, zero)       # LLVM makes registers of them
                      for _ in range(of_tile * tile.vectors)]
-            with cgutils.for_range(builder, depth) as loop:
-                b_row = builder.gep(b, [builder.mul(loop.index, integer(tile.columns))])
-                b_vectors = [vectors.load(b_row, offset) for offset in offsets]
-                along = builder.mul(loop.index, a_step)
-                for r, a_pointer in enumerate(a_rows):
-                    spread = vectors.spread(builder.load(builder.gep(a_pointer, [along])))
+            with cgutils.for_range(builder, depth):
+                b_pointer = b_row.step(integer(tile.columns))
+                b_vectors = [vectors.load(b_pointer, offset) for offset in offsets]
+                prefetch(builder, next_a.step(integer(CACHE_LINE * 8 // scalar.bitwidth)))
+                prefetch(builder, next_b.step(ahead_row))
+                a_pointers = []
+                for walk in a_rows:
+                    first = walk.step(a_step)
+                    a_pointers += [first, *(builder.gep(first, [d]) for d in distances)]
+                for r, a_pointer in enumerate(a_pointers):
+                    spread = vectors.spread(builder.load(a_pointer))
                     for v, b_vector in enumerate(b_vectors):
                         sum_ = total[r * tile.vectors + v]
                         more = vectors.multiply_add(spread, b_vector, builder.load(sum_))
@@ -124,7 +144,8 @@ def make_micro_kernel(height):
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, a, types.int64, types.int64, types.int64,
-                          b, types.int64, start, types.int64, types.int64,
+                          b, types.int64, ahead, types.int64, types.int64,
+                          start, types.int64, types.int64,
                           c, types.int64, types.int64, scalar, types.boolean), codegen
 
     return micro_kernel
@@ -186,20 +207,25 @@ def pack_rows(a, a0, a_row, a_step, rows, depth, packed, p0):
 
 
 @compiled
-def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0, s_row,
-                   c, c0, c_row, floor, stream):
-    """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows."""
+def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row,
+                   start, s0, s_row, c, c0, c_row, floor, stream):
+    """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows.
+
+    Meanwhile, ``depth`` rows of two cache lines come nearer: the next panel, or its ingredients.
+    """
     keep_apart()
     height, few, width = tile_rows(c), tile_few_rows(c), tile_columns(c)
     if columns == width:
         whole = rows // height * height
         for i in range(0, whole, height):
-            micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                         start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor, stream)
+            line = CACHE_LINE // c.itemsize if i else 0
+            micro_kernel(height, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
+                         ahead, ahead0 + line, ahead_row, start, s0 + i * s_row, s_row,
+                         c, c0 + i * c_row, c_row, floor, stream)
         for i in range(whole, rows, few):
             small_micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                               start, s0 + i * s_row, s_row, c, c0 + i * c_row, c_row, floor,
-                               stream)
+                               ahead, ahead0, ahead_row, start, s0 + i * s_row, s_row,
+                               c, c0 + i * c_row, c_row, floor, stream)
         return
     edge = np.zeros(few * width, c.dtype)       # a narrow panel must not write past its columns
     for i in range(0, rows, few):
@@ -208,7 +234,7 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
             for j in range(columns):
                 edge[r * width + j] = start[s0 + (i + r) * s_row + j]
         small_micro_kernel(valid, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                           edge, 0, width, edge, 0, width, floor, False)
+                           ahead, ahead0, ahead_row, edge, 0, width, edge, 0, width, floor, False)
         for r in range(valid):
             for j in range(columns):
                 c[c0 + (i + r) * c_row + j] = edge[r * width + j]
@@ -217,6 +243,8 @@ def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, start, s0,
 @parallel
 def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_column, bias, c,
               floor, no_floor, stream, task_rows, task_columns, scratch):
+    if shared(thread, begin, end):
+        return
     width = tile_columns(c)
     row_tasks = (m + task_rows - 1) // task_rows
     for task in range(begin, end):
@@ -233,8 +261,9 @@ def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_col
                 c0 = i0 * n + j0 + j
                 start, s0, s_row = (bias, j0 + j, ZERO) if k0 == 0 else (c, c0, n)
                 multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
-                               scratch, panels + j * count, start, s0, s_row, c, c0, n, least,
-                               stream)
+                               scratch, panels + j * count, scratch,
+                               panels + (j + width) * count, width,
+                               start, s0, s_row, c, c0, n, least, stream)
 
 
 def streams(c: np.ndarray) -> bool:
@@ -301,7 +330,7 @@ def flat(matrix: np.ndarray) -> np.ndarray:
 @compiled
 def _repeat_micro_kernel(repeats, rows, depth, a, b, c):
     for _ in range(repeats):
-        micro_kernel(rows, depth, a, 0, depth, 1, b, 0,
+        micro_kernel(rows, depth, a, 0, depth, 1, b, 0, b, 0, 1,
                      c, 0, tile_columns(c), c, 0, tile_columns(c), c[0], False)
 
 

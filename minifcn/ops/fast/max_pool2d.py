@@ -14,7 +14,9 @@ the reference, to the same bits.
 import numpy as np
 
 from minifcn.ops.checks import dense, max_pool2d_size, pair
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
+from minifcn.ops.memory import empty
 
 
 @compiled
@@ -40,6 +42,8 @@ def _forward_row(x, i, size, stride, y, argmax):
 
 @parallel
 def _forward(thread, begin, end, x, size, stride, y, argmax):
+    if shared(thread, begin, end):
+        return
     rows = y.shape[1]
     for task in range(begin, end):
         n, i = task // rows, task % rows
@@ -57,6 +61,8 @@ def _extremes(values):
 @parallel
 def _reach(thread, begin, end, argmax, reach):
     """The first and the last cell of the image that each row of windows points at."""
+    if shared(thread, begin, end):
+        return
     for row in range(begin, end):
         reach[row] = _extremes(argmax[row])
 
@@ -71,6 +77,8 @@ def _scatter(dy, argmax, dx):
 
 @parallel
 def _backward(thread, begin, end, dy, argmax, starts, dx):
+    if shared(thread, begin, end):
+        return
     rows = dy.shape[0] // dx.shape[0]
     for task in range(begin, end):
         for row in range(starts[task], starts[task + 1]):
@@ -90,7 +98,7 @@ def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
     size, stride, (n, h, w, c) = pair(size), pair(stride), x.shape
     oh = max_pool2d_size(h, size.rows, stride.rows, ceil_mode)
     ow = max_pool2d_size(w, size.columns, stride.columns, ceil_mode)
-    y, argmax = np.empty((n, oh, ow, c), x.dtype), np.empty((n, oh, ow, c), np.int64)
+    y, argmax = empty((n, oh, ow, c), x.dtype), empty((n, oh, ow, c), np.int64)
     _forward(n * oh, dense(x), size, stride, y, argmax)
     return y, argmax
 

@@ -6,10 +6,11 @@ Memory sets the pace of both; the model fuses the forward one into the convoluti
 block gets slices: indices that start at 0 need no test for being negative, and the loop fills the
 vector units.
 """
-import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
+from minifcn.ops.memory import empty
 
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
 
@@ -23,6 +24,8 @@ def _forward_block(x, y):
 
 @parallel
 def _forward(thread, begin, end, x, y):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
         _forward_block(x[start:stop], y[start:stop])
@@ -37,18 +40,20 @@ def _backward_block(dy, y, dx):
 
 @parallel
 def _backward(thread, begin, end, dy, y, dx):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
         _backward_block(dy[start:stop], y[start:stop], dx[start:stop])
 
 
 def relu_forward(x):
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _forward(-(-x.size // BLOCK), dense(x).reshape(-1), y.reshape(-1))
     return y
 
 
 def relu_backward(dy, y):
-    dx = np.empty(dy.shape, dy.dtype)
+    dx = empty(dy.shape, dy.dtype)
     _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))
     return dx

@@ -12,7 +12,9 @@ blocks' sums are added in order: the number of threads cannot be seen in the bit
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled, parallel
+from minifcn.ops.compiling import compiled
+from minifcn.ops.crew import parallel, shared
+from minifcn.ops.memory import empty
 
 BLOCK = 1 << 10     # pixels: with 21 classes 86 kB of float32 scores; also the grain of the sums
 
@@ -53,6 +55,8 @@ def _block(scores, labels, ignore, factors, dscores):
 
 @parallel
 def _loss_and_gradient(thread, begin, end, scores, labels, ignore, factors, losses, dscores):
+    if shared(thread, begin, end):
+        return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, labels.size)
         losses[task] = _block(scores[start:stop], labels[start:stop], ignore, factors,
@@ -67,7 +71,7 @@ def softmax_cross_entropy(scores, labels, ignore=255, reduction="mean", class_we
                "sum_per_image": scores.shape[0]}[reduction]
     if divisor == 0:        # no valid pixel, or no image
         return 0.0, np.zeros(scores.shape, scores.dtype)
-    losses, dscores = np.zeros(-(-labels.size // BLOCK)), np.empty(scores.shape, scores.dtype)
+    losses, dscores = np.zeros(-(-labels.size // BLOCK)), empty(scores.shape, scores.dtype)
     _loss_and_gradient(len(losses), dense(scores).reshape(-1, classes), labels, ignore,
                        weights / divisor, losses, dscores.reshape(-1, classes))
     return float(sum(losses.tolist())), dscores

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ..compiling import compiled, parallel
+from ..compiling import compiled
+from ..crew import parallel, shared
+from ..memory import empty, scratch
 from .gemm import NO_FLOOR, copy_block, multiply_panel, round_up, streams
-from .memory import empty, scratch
 from .transforms import N, cook_toom, make_transform, transpose
 from .vectors import (
     CACHED,
@@ -185,6 +186,10 @@ def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_
     if not plan.turned and f0 + panels * width <= plan.filters:
         column = plan.channels * plan.filters
         for c in range(channels):       # all panels at once: longer runs of memory
+            for tap in range(area):
+                ahead = (tap * plan.channels + c0 + c + 1) * plan.filters + f0
+                for v in range(0, panels * width, lanes):
+                    prefetch_line(weight, ahead + v)
             for v in range(0, panels * width, lanes):
                 transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v,
                                  plan.taps * column, column,
@@ -256,6 +261,8 @@ def apart(size):
 
 @parallel
 def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
+    if shared(thread, begin, end):
+        return
     width = tile_columns(u)
     u_point = apart(plan.channels * width)
     for panel in range(begin, end):
@@ -266,9 +273,12 @@ def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
 
 
 @compiled
-def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_point, start, f,
-                    m, m0, m_point, no_floor):
-    """m (+)= v u at each point, for one panel of filters; the first time, the bias is added."""
+def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_point,
+                    ahead, ahead0, ahead_row, ahead_point, start, f, m, m0, m_point, no_floor):
+    """m (+)= v u at each point, for one panel of filters; the first time, the bias is added.
+
+    Meanwhile, what is needed next comes nearer, with each point ``ahead_point`` further.
+    """
     keep_apart()
     width = tile_columns(m)
     for point in range(N * N):
@@ -278,14 +288,16 @@ def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_po
         else:
             source, s0, s_row = m, target, width
         multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE,
-                       u, u0 + point * u_point, source, s0, s_row,
-                       m, target, width, no_floor, CACHED)
+                       u, u0 + point * u_point, ahead, ahead0 + point * ahead_point, ahead_row,
+                       source, s0, s_row, m, target, width, no_floor, CACHED)
 
 
 @parallel
 def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, stream, block,
                    scratch, size):
     """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
+    if shared(thread, begin, end):
+        return
     width, lanes = tile_columns(y), tile_lanes(y)
     tiles = plan.images * plan.tiles_down * plan.tiles_across
     depth = (plan.channels + lanes - 1) // lanes * lanes
@@ -304,6 +316,7 @@ def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, st
             for c in range(0, plan.channels, KERNELS):
                 multiply_points(c == 0, count, min(KERNELS, plan.channels - c),
                                 scratch, v + c, depth, v_point, u, panel + c * width, u_point,
+                                u, panel + c * width + u_point, width, u_point,
                                 start, f, scratch, m, m_point, no_floor)
             transform_products(plan, scratch, m, m_point, first, count, f, y, floor, stream,
                                scratch, patch)
@@ -312,6 +325,8 @@ def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, st
 @parallel
 def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v,
              scratch, patch_size):
+    if shared(thread, begin, end):
+        return
     v_point = apart(count * block)
     groups = (count + GROUP - 1) // GROUP
     for task in range(begin, end):
@@ -328,6 +343,8 @@ def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v,
 def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
                      m, f0, f_end, span, y, floor, no_floor, stream, scratch, size):
     """Many channels: each thread transforms the kernels of its filters, block by block."""
+    if shared(thread, begin, end):
+        return
     width = tile_columns(y)
     v_point, m_point = apart(count * block), apart(count * width)
     for task in range(begin, end):
@@ -346,6 +363,7 @@ def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, chan
                 multiply_points(c0 + c == 0, count, depth,
                                 v, c // block * N * N * v_point, block, v_point,
                                 scratch, u + panel * N * N * u_point, u_point,
+                                scratch, u + (panel * N * N + 1) * u_point, width, u_point,
                                 start, f1 + panel * width,
                                 m, products + panel * N * N * m_point, m_point, no_floor)
         if c0 + channels == plan.channels:
@@ -444,6 +462,8 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
 def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, zeros, first_time,
                no_floor):
     """sums[channels, filters] (+)= V' W, at each point; depth is the tiles."""
+    if shared(thread, begin, end):
+        return
     width = tile_columns(v)
     v_point, w_point, s_point = apart(count * block), apart(count * width), apart(block * width)
     for task in range(begin, end):      # a row of points, a block of channels, a panel
@@ -454,7 +474,8 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
             start, s0, s_row = (zeros, ZERO, ZERO) if first_time else (sums, target, width)
             multiply_panel(min(block, channels - part * block), width, count,
                            v, (part * N * N + point) * v_point, DENSE, block,
-                           w, (panel * N * N + point) * w_point, start, s0, s_row,
+                           w, (panel * N * N + point) * w_point,
+                           w, (panel * N * N + point + 1) * w_point, width, start, s0, s_row,
                            sums, target, width, no_floor, CACHED)
 
 
@@ -462,6 +483,8 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
 def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight,
                      scratch, patch_size):
     """dweight = G' sums G."""
+    if shared(thread, begin, end):
+        return
     width, lanes, area = tile_columns(sums), tile_lanes(sums), plan.taps * plan.taps
     s_point = apart(block * width)
     column = plan.channels * plan.filters
