@@ -102,8 +102,8 @@ def _make_round(function):
         return cgutils.gep_inbounds(builder, frame, 0, index)
 
     tasks, chunk = builder.load(field(1)), builder.load(field(2))
-    # Numba counts references to an array in its fields 0 and 1; here the leader's own is enough, and
-    # all threads would count in the same cache line
+    # Numba counts references to an array by its fields 0 and 1. The leader's is enough here, and
+    # all threads would count in the same cache line.
     uncounted = [argument.type == cgutils.voidptr_t and argument.name.endswith((".0", ".1"))
                  for argument in function.args[5:]]
     values = [ir.Constant(kind, None) if skip else builder.load(field(5 + i))

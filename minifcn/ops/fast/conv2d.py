@@ -127,8 +127,8 @@ def _backward(dy, x, weight, stride, padding, need_dx):
         dx = winograd.convolve(dy, weight, None, beyond, turned=True)
     elif need_dx:
         dx = direct.scatter(plan, dy, weight, np.zeros(x.shape[3], x.dtype))
-    if kernel.rows == 3 and _pays(x.shape, kernel, stride, dy.shape):
-        return dx, winograd.gradient(dy, x, padding)
+    if _pays(x.shape, kernel, stride, dy.shape):
+        return dx, winograd.gradient(dy, x, padding, kernel.rows)
     return dx, direct.gradient(plan, dy, x)
 
 

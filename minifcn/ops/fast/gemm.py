@@ -260,9 +260,9 @@ def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_col
             for j in range(0, columns, width):
                 c0 = i0 * n + j0 + j
                 start, s0, s_row = (bias, j0 + j, ZERO) if k0 == 0 else (c, c0, n)
+                ahead = (k0 + DEPTH) * b_row + (j0 + j) * b_column  # packed next, if dense in rows
                 multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
-                               scratch, panels + j * count, scratch,
-                               panels + (j + width) * count, width,
+                               scratch, panels + j * count, b, ahead, b_row,
                                start, s0, s_row, c, c0, n, least, stream)
 
 

@@ -76,22 +76,29 @@ def _scatter(dy, argmax, dx):
 
 
 @parallel
-def _backward(thread, begin, end, dy, argmax, starts, dx):
+def _backward(thread, begin, end, dy, argmax, rows, starts, cells, dx):
+    """Each part clears its cells while they are in the cache, and adds to them."""
     if shared(thread, begin, end):
         return
-    rows = dy.shape[0] // dx.shape[0]
+    images, of_image, _ = dx.shape
     for task in range(begin, end):
+        flat = dx.reshape(images * of_image, dx.shape[2])
+        flat[cells[task]:cells[task + 1]] = 0
         for row in range(starts[task], starts[task + 1]):
             _scatter(dy[row], argmax[row], dx[row // rows])
 
 
-def _independent(reach, rows, cells):
-    """Where to cut the list of all images' rows of windows so that no two parts meet in dx."""
-    reach = reach + (np.arange(len(reach)) // rows * cells)[:, np.newaxis]
+def _independent(reach, rows, of_image, images):
+    """Cut the list of all images' rows of windows into parts that do not meet in dx.
+
+    Returns the first row of each part and the first of the cells that are its own, and the ends.
+    """
+    reach = reach + (np.arange(len(reach)) // rows * of_image)[:, np.newaxis]
     largest_before = np.maximum.accumulate(reach[:, 1])[:-1]
     least_after = np.minimum.accumulate(reach[::-1, 0])[::-1][1:]
     cuts = np.flatnonzero(least_after > largest_before) + 1
-    return np.concatenate([[0], cuts, [len(reach)]])
+    starts = np.concatenate([[0], cuts, [len(reach)]])
+    return starts, np.concatenate([[0], least_after[cuts - 1], [images * of_image]])
 
 
 def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
@@ -107,9 +114,10 @@ def max_pool2d_backward(dy, argmax, x_shape):
     n, h, w, c = x_shape
     _, oh, ow, _ = dy.shape
     dy, argmax = dense(dy).reshape(n * oh, ow, c), dense(argmax).reshape(n * oh, ow, c)
-    dx, reach = np.zeros((n, h * w, c), dy.dtype), np.empty((n * oh, 2), np.int64)
-    if dy.size:
-        _reach(n * oh, argmax.reshape(n * oh, ow * c), reach)
-        starts = _independent(reach, oh, h * w)
-        _backward(len(starts) - 1, dy, argmax, starts, dx)
+    if not dy.size:
+        return np.zeros(x_shape, dy.dtype)
+    dx, reach = empty((n, h * w, c), dy.dtype), np.empty((n * oh, 2), np.int64)
+    _reach(n * oh, argmax.reshape(n * oh, ow * c), reach)
+    starts, cells = _independent(reach, oh, h * w, n)
+    _backward(len(starts) - 1, dy, argmax, oh, starts, cells, dx)
     return dx.reshape(x_shape)

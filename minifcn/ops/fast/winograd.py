@@ -62,7 +62,9 @@ transform_kernel_7 = make_transform(cook_toom(7).g)
 transform_products_3 = make_transform(cook_toom(3).at)      # A' m A
 transform_products_7 = make_transform(cook_toom(7).at)
 transform_gradient_3 = make_transform(transpose(cook_toom(3).at))       # A dy A'
+transform_gradient_7 = make_transform(transpose(cook_toom(7).at))
 transform_sums_3 = make_transform(transpose(cook_toom(3).g))            # G' sum G
+transform_sums_7 = make_transform(transpose(cook_toom(7).g))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -138,8 +140,10 @@ def transform_tile(plan, source, s0, s_row, s_column, v, v0, v_point):
     """B' x B, or A dy A', for one vector of channels."""
     if plan.window == N:
         transform_window(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
-    else:
+    elif plan.taps == 3:
         transform_gradient_3(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
+    else:
+        transform_gradient_7(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
 
 
 @compiled
@@ -454,7 +458,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
 
 
 # ---------------------------------------------------------------------------------------------
-# The weight gradient of 3x3 kernels (for 7x7, its error of 3e-5 is too large)
+# The weight gradient
 # ---------------------------------------------------------------------------------------------
 
 
@@ -481,7 +485,7 @@ def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, z
 
 @parallel
 def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight,
-                     scratch, patch_size):
+                     no_floor, stream, scratch, patch_size):
     """dweight = G' sums G."""
     if shared(thread, begin, end):
         return
@@ -497,21 +501,24 @@ def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, 
                 f = f0 + panel * width + v
                 target = (c0 + part * block + c) * plan.filters + f
                 goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
+                past_caches = stream
                 if f + lanes > plan.filters:
                     goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
-                transform_sums_3(sums, source, N * s_point, s_point,
-                                 goal, g0, g_row, g_column, None, None)
+                    past_caches = False
+                if plan.taps == 3:
+                    transform_sums_3(sums, source, N * s_point, s_point,
+                                     goal, g0, g_row, g_column, no_floor, past_caches)
+                else:
+                    transform_sums_7(sums, source, N * s_point, s_point,
+                                     goal, g0, g_row, g_column, no_floor, past_caches)
                 if f + lanes > plan.filters:
                     for tap in range(area):
                         for l in range(plan.filters - f):
                             dweight[target + tap * column + l] = scratch[patch + tap * lanes + l]
 
 
-
-
-def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndarray:
-    """dweight (3, 3, c, f) of a convolution, stride 1, from dy (n, oh, ow, f) and x, contiguous."""
-    taps = 3
+def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int) -> np.ndarray:
+    """dweight (r, r, c, f) of a convolution, stride 1, from dy (n, oh, ow, f) and x, contiguous."""
     images, height, width, channels = x.shape
     out_height, out_width, filters = dy.shape[1:]
     step, points = N + 1 - taps, N * N
@@ -547,5 +554,6 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int]) -> np.ndar
                 _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w,
                            sums, zeros, first == 0, no_floor)
             _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now, sums,
-                             dweight.reshape(-1), own, points * tile.lanes)
+                             dweight.reshape(-1), no_floor, streams(dweight), own,
+                             points * tile.lanes)
     return dweight
