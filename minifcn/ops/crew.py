@@ -292,8 +292,17 @@ class Crew:
 
 _crew = functools.cache(Crew)
 _hiring = threading.Lock()
-if hasattr(os, "register_at_fork"):     # a child has none of its parent's threads
-    os.register_at_fork(after_in_child=_crew.cache_clear)
+
+
+def _begin_anew() -> None:
+    """A forked child has none of its parent's threads."""
+    _crew.cache_clear()
+    _hiring.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hiring.acquire, after_in_parent=_hiring.release,
+                        after_in_child=_begin_anew)
 
 
 def parallel(function):

@@ -8,6 +8,7 @@ nobody wanted for a while, and what would make the process larger than it has be
 from __future__ import annotations
 
 import math
+import os
 import threading
 
 import numpy as np
@@ -57,6 +58,9 @@ class Shelf:
 
 
 shelf = Shelf()
+if hasattr(os, "register_at_fork"):     # a child must not wait for a thread that it does not have
+    os.register_at_fork(before=shelf.lock.acquire, after_in_parent=shelf.lock.release,
+                        after_in_child=shelf.lock.release)
 
 
 class Lent:

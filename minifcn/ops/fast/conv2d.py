@@ -20,7 +20,7 @@ from ..memory import empty
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 
-CHANNELS = 16       # at least, on both sides, for Winograd: with fewer, it saves nothing
+CHANNELS = 8        # at least, on both sides, for Winograd: with fewer, it saves nothing
 CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
 
 
