@@ -33,6 +33,7 @@ from ..compiling import compiled
 from ..crew import parallel, shared
 from ..memory import CACHE_LINE, empty, scratch
 from .vectors import (
+    CACHED,
     DENSE,
     ZERO,
     Vectors,
@@ -328,27 +329,29 @@ def flat(matrix: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _repeat_micro_kernel(repeats, rows, depth, a, b, c):
+def _repeat_panel(repeats, rows, depth, a, b, c, floor):
+    width = tile_columns(c)
     for _ in range(repeats):
-        micro_kernel(rows, depth, a, 0, depth, 1, b, 0, b, 0, 1,
-                     c, 0, tile_columns(c), c, 0, tile_columns(c), c[0], False)
+        multiply_panel(rows, width, depth, a, ZERO, depth, DENSE, b, ZERO, b, ZERO, width,
+                       c, ZERO, width, c, ZERO, width, floor, CACHED)
 
 
 def peak(dtype: str = "float32", seconds: float = 0.3) -> float:
     """Operations per second of the micro-kernel on one core, its operands in the L1 cache.
 
-    A multiply-add counts as two. The best of several runs: other work on the machine only slows.
+    It is called as the layers call it: what a kernel is compiled into can change its own code. A
+    multiply-add counts as two. The best of several runs: other work on the machine only slows.
     """
     tile = tile_of(dtype)
     a = np.ones(tile.rows * DEPTH, dtype)
     b = np.ones(DEPTH * tile.columns, dtype)
     c = np.zeros(tile.rows * tile.columns, dtype)
-    repeats = 2000
-    _repeat_micro_kernel(1, tile.rows, DEPTH, a, b, c)
+    repeats, floor = 2000, c.dtype.type(NO_FLOOR)
+    _repeat_panel(1, tile.rows, DEPTH, a, b, c, floor)
     best, end = 0.0, time.perf_counter() + seconds
     while best == 0.0 or time.perf_counter() < end:
         begin = time.perf_counter()
-        _repeat_micro_kernel(repeats, tile.rows, DEPTH, a, b, c)
+        _repeat_panel(repeats, tile.rows, DEPTH, a, b, c, floor)
         duration = time.perf_counter() - begin
         best = max(best, 2 * repeats * tile.rows * tile.columns * DEPTH / duration)
     return best
