@@ -40,6 +40,10 @@ PATIENCE = 20000    # looks at the door without work, some 0.2 ms, before a help
 LED, DOOR, ROUND, FUNCTION, ARGUMENTS, THREADS, ASLEEP = range(0, 56, 8)
 OPEN = 1 << 32      # a bit of the door; below it, the number of helpers inside
 
+# The frame of a round: the next task, how many there are and to take at a time, what the kernel
+# returned if it failed, and why, and its own arguments
+NEXT, TASKS, CHUNK, CODE, REASON, OWN = range(6)
+
 
 def _integer(value: int) -> ir.Constant:
     return ir.Constant(ir.IntType(64), value)
@@ -81,15 +85,14 @@ def _wait_until_equal(builder, address, slot, value):
 
 
 def _make_round(function):
-    """In LLVM: take tasks and call the kernel with them, until none are left.
+    """In LLVM, round(frame, thread): take tasks and do them, until none are left.
 
-    Its argument is a frame: the next task, the number of tasks, how many to take at a time, what
-    the kernel returned if it failed and why, and the kernel's own arguments.
+    ``function`` is the kernel: (result, reason of failure, thread, begin, end, its own arguments).
     """
-    *_, reason = function.args[:2]
-    arguments = [argument.type for argument in function.args[5:]]
-    frame_type = ir.LiteralStructType([ir.IntType(64)] * 3 + [ir.IntType(32), reason.type.pointee,
-                                                              *arguments])
+    result_type, reason_type = (argument.type.pointee for argument in function.args[:2])
+    own = function.args[5:]
+    frame_type = ir.LiteralStructType([*[ir.IntType(64)] * 3, ir.IntType(32), reason_type,
+                                       *(argument.type for argument in own)])
     kind = ir.FunctionType(ir.VoidType(), [frame_type.as_pointer(), ir.IntType(64)])
     round_ = ir.Function(function.module, kind, function.name + ".round")
     round_.linkage = "internal"
@@ -101,29 +104,27 @@ def _make_round(function):
     def field(index):
         return cgutils.gep_inbounds(builder, frame, 0, index)
 
-    tasks, chunk = builder.load(field(1)), builder.load(field(2))
+    tasks, chunk = builder.load(field(TASKS)), builder.load(field(CHUNK))
     # Numba counts references to an array by its fields 0 and 1. The leader's is enough here, and
     # all threads would count in the same cache line.
-    uncounted = [argument.type == cgutils.voidptr_t and argument.name.endswith((".0", ".1"))
-                 for argument in function.args[5:]]
-    values = [ir.Constant(kind, None) if skip else builder.load(field(5 + i))
-              for i, (kind, skip) in enumerate(zip(arguments, uncounted))]
-    result = builder.alloca(function.args[0].type.pointee)
-    why = builder.alloca(reason.type.pointee)
+    values = [ir.Constant(argument.type, None)
+              if argument.type == cgutils.voidptr_t and argument.name.endswith((".0", ".1"))
+              else builder.load(field(i)) for i, argument in enumerate(own, OWN)]
+    result, reason = builder.alloca(result_type), builder.alloca(reason_type)
     builder.branch(take)
     builder.position_at_end(take)
-    begin = builder.atomic_rmw("add", field(0), chunk, "seq_cst")
+    begin = builder.atomic_rmw("add", field(NEXT), chunk, "seq_cst")
     builder.cbranch(builder.icmp_signed("<", begin, tasks), work, done)
     builder.position_at_end(work)
     end = builder.add(begin, chunk)
     end = builder.select(builder.icmp_signed("<", end, tasks), end, tasks)
-    code = builder.call(function, [result, why, thread, begin, end, *values])
+    code = builder.call(function, [result, reason, thread, begin, end, *values])
     failed = builder.and_(builder.icmp_signed("!=", code, RETCODE_OK),
                           builder.icmp_signed("!=", code, RETCODE_NONE))
     with builder.if_then(failed, likely=False):
-        builder.store(code, field(3))
-        builder.store(builder.load(why), field(4))
-        builder.store(tasks, field(0))      # nobody need go on
+        builder.store(code, field(CODE))
+        builder.store(builder.load(reason), field(REASON))
+        builder.store(tasks, field(NEXT))       # nobody need go on
     builder.branch(take)
     builder.position_at_end(done)
     builder.ret_void()
@@ -141,15 +142,19 @@ def shared(typingctx, thread, begin, end):
         function = builder.function
         round_, frame_type = _make_round(function)
         frame = cgutils.alloca_once(builder, frame_type)
+
+        def field(index):
+            return cgutils.gep_inbounds(builder, frame, 0, index)
+
         leads = builder.icmp_signed("<", thread, _integer(0))
         with builder.if_then(leads, likely=False):
             threads = builder.neg(thread)
             chunk = builder.sdiv(tasks, builder.mul(threads, _integer(SHARES)))
             chunk = builder.select(builder.icmp_signed(">", chunk, _integer(0)), chunk, _integer(1))
-            why = ir.Constant(frame_type.elements[4], None)
-            for i, value in enumerate([_integer(0), tasks, chunk, RETCODE_OK, why,
-                                        *function.args[5:]]):
-                builder.store(value, cgutils.gep_inbounds(builder, frame, 0, i))
+            no_reason = ir.Constant(frame_type.elements[REASON], None)
+            for i, value in enumerate([_integer(0), tasks, chunk, RETCODE_OK, no_reason,
+                                       *function.args[5:]]):
+                builder.store(value, field(i))
             mine = builder.cmpxchg(_place(builder, crew, LED), _integer(0), _integer(1),
                                    "seq_cst", "seq_cst")
             with builder.if_else(builder.extract_value(mine, 1)) as (together, alone):
@@ -166,14 +171,19 @@ def shared(typingctx, thread, begin, end):
                     _store(builder, _integer(0), crew, LED)
                 with alone:
                     builder.call(round_, [frame, _integer(0)])
-            code = builder.load(cgutils.gep_inbounds(builder, frame, 0, 3))
+            code = builder.load(field(CODE))
             with builder.if_then(builder.icmp_signed("!=", code, RETCODE_OK), likely=False):
-                why = builder.load(cgutils.gep_inbounds(builder, frame, 0, 4))
-                builder.store(why, function.args[1])
+                builder.store(builder.load(field(REASON)), function.args[1])
                 builder.ret(code)
         return leads
 
     return types.boolean(types.int64, types.int64, types.int64), codegen
+
+
+if not JIT_ENABLED:
+    def shared(thread, begin, end):
+        """Plain Python does its tasks alone."""
+        return False
 
 
 # ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Fresh pages cost more than much of the arithmetic that is done in them: the system clears each, and
 maps it, and takes it back. So a large block returns to a shelf when the last view of it is gone,
 and serves the next array that it fits, as in a network the next layer's. The shelf drops what
-nobody wanted for a while, and what would make the process larger than it has been.
+nobody wanted for a while, what is too much, and what would make the process larger than it was.
 """
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ CACHE_LINE = 64     # bytes; also the widest vector
 LARGE = 2 ** 18     # bytes of a block that is worth keeping
 TOO_LARGE = 4       # times what is asked for
 WHILE = 1000        # arrays, some steps of training
+KEPT = 2 ** 30      # bytes on the shelf, at most
 
 _mine = threading.local()   # two Python threads may call the same kernel at once
 
@@ -46,10 +47,11 @@ class Shelf:
         with self.lock:
             self.lent -= block.nbytes
             self.blocks.append((self.time, block))
+            self.drop()
 
     def drop(self) -> None:
         """What is too old, or too much."""
-        spare = self.most - self.lent
+        spare = min(KEPT, self.most - self.lent)
         for time, block in reversed(self.blocks):
             spare -= block.nbytes
             if spare < 0 or time < self.time - WHILE:
