@@ -14,10 +14,9 @@ import threading
 import numpy as np
 
 CACHE_LINE = 64     # bytes; also the widest vector
-LARGE = 2 ** 18     # bytes of a block that is worth keeping
+LARGE, HUGE = 2 ** 18, 2 ** 29      # bytes: smaller blocks are not worth keeping, larger too much
 TOO_LARGE = 4       # times what is asked for
 WHILE = 1000        # arrays, some steps of training
-KEPT = 2 ** 30      # bytes on the shelf, at most
 
 _mine = threading.local()   # two Python threads may call the same kernel at once
 
@@ -46,12 +45,12 @@ class Shelf:
     def give_back(self, block: np.ndarray) -> None:
         with self.lock:
             self.lent -= block.nbytes
-            self.blocks.append((self.time, block))
-            self.drop()
+            if block.nbytes <= HUGE:
+                self.blocks.append((self.time, block))
 
     def drop(self) -> None:
         """What is too old, or too much."""
-        spare = min(KEPT, self.most - self.lent)
+        spare = self.most - self.lent
         for time, block in reversed(self.blocks):
             spare -= block.nbytes
             if spare < 0 or time < self.time - WHILE:
