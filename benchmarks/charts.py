@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 from matplotlib import pyplot
 
 from benchmarks import report
@@ -78,7 +79,7 @@ def roofline_chart(records: list[dict]):
     roof, slope = peak["micro_kernel"] * job["threads"], peak["bandwidth"]
 
     figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
-    intensities = [1, roof / slope, 2000]
+    intensities = [5, roof / slope, 1500]
     axes.loglog(intensities, [min(roof, slope * each) / 1e9 for each in intensities],
                 color=LIMIT_COLOUR, label=f"direct convolution at most: {roof / 1e9:.0f} GFLOP/s, "
                                           f"{slope / 1e9:.0f} GB/s")
@@ -92,14 +93,16 @@ def roofline_chart(records: list[dict]):
         gradients = 1 if layer.source == INPUT else 2       # the image needs none
         points.append((operations / bytes_moved, operations / forward / 1e9,
                        gradients * operations / backward / 1e9))
-        labels.setdefault((points[-1][0], operations), []).append(layer.name)
-    for (intensity, operations), names in labels.items():       # layers of one shape share a label
-        fastest = max(operations / layers[name][0] for name in names)
-        axes.annotate(", ".join(names), (intensity, fastest / 1e9), fontsize=7,
-                      xytext=(4, 4), textcoords="offset points")
+        labels.setdefault(round(10 * np.log(points[-1][0])), []).append((layer.name, points[-1]))
+    for near in labels.values():        # layers of nearly one intensity share a label
+        names, values = zip(*near)
+        intensity, fastest, _ = max(values, key=lambda point: point[1])
+        axes.annotate(", ".join(names), (intensity, fastest), fontsize=7, rotation=55,
+                      xytext=(0, 5), textcoords="offset points", rotation_mode="anchor")
     x, forward, backward = zip(*points)
     axes.scatter(x, forward, marker="o", s=28, label="forward", color=OURS_COLOUR, zorder=3)
     axes.scatter(x, backward, marker="^", s=28, label="backward", color=PEER_COLOUR, zorder=3)
+    axes.set_ylim(top=16000)     # room for the labels
     axes.set_xlabel("arithmetic intensity, FLOP per byte of input, output and weights")
     axes.set_ylabel("effective GFLOP/s")
     axes.set_title(f"Convolutions of FCN-8s, {report.name_of(case)}, {job['threads']} threads:\n"
