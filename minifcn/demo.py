@@ -33,7 +33,7 @@ TRAINING, HELD_OUT, PICTURED = 1500, 60, 4          # scenes
 NETWORK = {"width": 0.125, "fc_channels": 64, "dropout": 0.0}
 # Background is most of a scene; counted in full it would drown the shapes for the first minutes.
 WEIGHTS = (0.3, 1, 1, 1, 1, 1, 1)
-BASE = Recipe(steps=100, batch=4, optimizer="adam", rate=5e-3, decay=0.0, schedule="one-cycle",
+BASE = Recipe(steps=250, batch=4, optimizer="adam", rate=5e-3, decay=0.0, schedule="one-cycle",
               class_weights=WEIGHTS)
 STAGES = [replace(BASE, steps=400, seed=stage) for stage in (1, 2)]
 
