@@ -130,8 +130,9 @@ def test_references_to_the_arrays_are_given_back(threads):
 
 
 def in_a_process(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True,
-                          text=True, timeout=120)
+    quiet = ["-W", "ignore::DeprecationWarning"]        # from Python 3.12 on, fork warns of threads
+    return subprocess.run([sys.executable, *quiet, "-c", textwrap.dedent(code)],
+                          capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
