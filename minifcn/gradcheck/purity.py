@@ -152,14 +152,15 @@ class Kept:
 
 
 def _is_of_library(value: Any) -> bool:
-    """Of NumPy, SciPy, Numba or the choice of the engine: none of the function's own state."""
+    """Of NumPy, SciPy, Numba or the engines' machinery: none of the function's own state."""
     module = (
         value.__name__
         if isinstance(value, types.ModuleType)
         else (getattr(value, "__module__", None) or type(value).__module__)
     )
     library = str(module).split(".")[0] in ("numpy", "scipy", "numba", "_cffi_backend")
-    return library or module in ("minifcn.ops", "minifcn.ops.compiling")
+    machinery = ("minifcn.ops", "minifcn.ops.compiling", "minifcn.ops.crew", "minifcn.ops.memory")
+    return library or module in machinery
 
 
 def _copy(value: Any) -> Any:

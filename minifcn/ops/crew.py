@@ -32,6 +32,7 @@ from numba.core.callconv import RETCODE_NONE, RETCODE_OK
 from numba.extending import intrinsic
 
 from .compiling import JIT_ENABLED, compiled
+from .memory import empty
 
 SHARES = 16         # of the tasks, for each thread: small enough to end together
 PATIENCE = 20000    # looks at the door without work, some 0.2 ms, before a helper goes to sleep
@@ -70,12 +71,14 @@ def _pause(builder):
         builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind), [])
 
 
-def _wait_until_equal(builder, address, slot, value):
+def _wait_until_empty(builder, address):
+    """Until nobody is behind the door."""
     look, done = builder.append_basic_block("look"), builder.append_basic_block("done")
     builder.branch(look)
     builder.position_at_end(look)
     _pause(builder)
-    builder.cbranch(builder.icmp_signed("==", _load(builder, address, slot), value), done, look)
+    door = _load(builder, address, DOOR)
+    builder.cbranch(builder.icmp_signed("==", door, _integer(0)), done, look)
     builder.position_at_end(done)
 
 
@@ -100,10 +103,7 @@ def _make_round(function):
     entry, take, work, done = (round_.append_basic_block(name)
                                for name in ("entry", "take", "work", "done"))
     builder = ir.IRBuilder(entry)
-
-    def field(index):
-        return cgutils.gep_inbounds(builder, frame, 0, index)
-
+    field = functools.partial(cgutils.gep_inbounds, builder, frame, 0)
     tasks, chunk = builder.load(field(TASKS)), builder.load(field(CHUNK))
     # Numba counts references to an array by its fields 0 and 1. The leader's is enough here, and
     # all threads would count in the same cache line.
@@ -142,10 +142,7 @@ def shared(typingctx, thread, begin, end):
         function = builder.function
         round_, frame_type = _make_round(function)
         frame = cgutils.alloca_once(builder, frame_type)
-
-        def field(index):
-            return cgutils.gep_inbounds(builder, frame, 0, index)
-
+        field = functools.partial(cgutils.gep_inbounds, builder, frame, 0)
         leads = builder.icmp_signed("<", thread, _integer(0))
         with builder.if_then(leads, likely=False):
             threads = builder.neg(thread)
@@ -167,7 +164,7 @@ def shared(typingctx, thread, begin, end):
                     builder.call(round_, [frame, _integer(0)])
                     builder.atomic_rmw("sub", _place(builder, crew, DOOR), _integer(OPEN),
                                        "seq_cst")
-                    _wait_until_equal(builder, crew, DOOR, _integer(0))
+                    _wait_until_empty(builder, crew)
                     _store(builder, _integer(0), crew, LED)
                 with alone:
                     builder.call(round_, [frame, _integer(0)])
@@ -269,11 +266,11 @@ class Crew:
 
     def __init__(self):
         self.size = config.NUMBA_NUM_THREADS
-        memory = np.zeros(ASLEEP + 8 * (self.size + 1), np.int64)
-        self.memory = memory[-memory.ctypes.data % 64 // 8:]        # from a whole cache line
+        self.memory = empty((ASLEEP + 8 * self.size,), np.int64)
+        self.memory[:] = 0
         self.address = self.memory.ctypes.data
         self.bells = [queue.SimpleQueue() for _ in range(self.size)]
-        self.memory[ASLEEP::8][:self.size] = 1
+        self.memory[ASLEEP::8] = 1
         self.helpers = [threading.Thread(target=self._live, args=(thread,), daemon=True,
                                          name=f"minifcn-{thread}")
                         for thread in range(1, self.size)]

@@ -18,6 +18,12 @@ engines = pytest.mark.parametrize("name", ENGINES)
 few = settings(max_examples=40)
 
 
+def operands(shape, size, c_out):
+    """Of a convolution or a transposed one."""
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(each) for each in (shape, (*size, shape[3], c_out), c_out))
+
+
 def adjoint(operation, arguments):
     assert gradcheck.check_adjoint(*operation.pair(ops, arguments)).ok
 
@@ -27,9 +33,7 @@ def adjoint(operation, arguments):
 @given(st.tuples(small, extent, extent, small), st.tuples(kernel, kernel), small, *pairs)
 def test_convolution(name, shape, size, c_out, stride, padding):
     assume(all(e + 2 * p >= k for e, k, p in zip(shape[1:3], size, padding)))
-    rng = np.random.default_rng(0)
-    x, bias = rng.standard_normal(shape), rng.standard_normal(c_out)
-    weight = rng.standard_normal((*size, shape[3], c_out))
+    x, weight, bias = operands(shape, size, c_out)
     with minifcn.use(name):
         y = ops.conv2d_forward(x, weight, bias, stride, padding)
         adjoint(
@@ -47,9 +51,7 @@ def test_convolution(name, shape, size, c_out, stride, padding):
 def test_transposed_convolution(name, shape, size, c_out, stride, padding):
     out = tuple((e - 1) * s + k - 2 * p for e, s, k, p in zip(shape[1:3], stride, size, padding))
     assume(min(out) >= 1)
-    rng = np.random.default_rng(0)
-    x, bias = rng.standard_normal(shape), rng.standard_normal(c_out)
-    weight = rng.standard_normal((*size, shape[3], c_out))
+    x, weight, bias = operands(shape, size, c_out)
     with minifcn.use(name):
         y = ops.conv_transpose2d_forward(x, weight, bias, stride, padding)
         adjoint(

@@ -55,6 +55,11 @@ def _put(
     return dx.reshape(x_shape)
 
 
+def _pooled(x, size, stride, ceil_mode) -> dict[str, np.ndarray]:
+    """What the reference answers."""
+    return dict(zip(("y", "argmax"), reference.max_pool2d_forward(x, size, stride, ceil_mode)))
+
+
 def max_pool2d(
     x, size, stride, ceil_mode=True, argmax=None, x_shape=None, dy=None
 ) -> Iterator[Fault]:
@@ -151,24 +156,21 @@ def max_pool2d(
                 {"y": chosen, "argmax": other_pool.at(other_pool.values.argmax(axis=3))},
             )
             for mode in (True, False):
-                wrong_y, wrong_argmax = reference.max_pool2d_forward(x, size, other, mode)
                 yield Fault(
                     "stride_ignored",
                     f"{{array}} has the size and values of a stride of {words}",
-                    {"y": wrong_y, "argmax": wrong_argmax},
+                    _pooled(x, size, other, mode),
                 )
-        wrong_y, wrong_argmax = reference.max_pool2d_forward(x, size, stride, not ceil_mode)
         yield Fault(
             "wrong_shape",
             "{array} has the size of the other rounding: ceil_mode is not obeyed",
-            {"y": wrong_y, "argmax": wrong_argmax},
+            _pooled(x, size, stride, not ceil_mode),
         )
         for mode in (True, False):
-            wrong_y, wrong_argmax = reference.max_pool2d_forward(x, size, stride, mode)
             yield Fault(
                 "wrong_shape",
                 f"{{array}} has the size of ceil_mode={mode}, whatever is asked for",
-                {"y": wrong_y, "argmax": wrong_argmax},
+                _pooled(x, size, stride, mode),
             )
         smaller = _Pool.of(x, Pair(*(max(extent - 1, 1) for extent in kernel)), stride, places)
         yield Fault(

@@ -18,7 +18,6 @@ Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
 
-import math
 import time
 
 import numba
@@ -106,7 +105,7 @@ def make_micro_kernel(height):
                     yield builder.gep(base, [builder.mul(row, distance)])
 
             # A moving pointer for some rows, the others at fixed distances from it
-            few = math.gcd(of_tile, 4 if of_tile % 4 == 0 else 3) if all_rows else 1
+            few = (4 if of_tile % 4 == 0 else 3) if all_rows else 1
             a_rows = [Walk(builder, row) for row in list(row_pointers(a, a_row))[::few]]
             distances = [opaque(builder, builder.mul(a_row, integer(r))) for r in range(1, few)]
             next_rows = builder.gep(a, [builder.mul(a_row, integer(of_tile))])

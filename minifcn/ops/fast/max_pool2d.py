@@ -80,9 +80,9 @@ def _backward(thread, begin, end, dy, argmax, rows, starts, cells, dx):
     """Each part clears its cells while they are in the cache, and adds to them."""
     if shared(thread, begin, end):
         return
-    images, of_image, _ = dx.shape
+    images, of_image, channels = dx.shape
+    flat = dx.reshape(images * of_image, channels)
     for task in range(begin, end):
-        flat = dx.reshape(images * of_image, dx.shape[2])
         flat[cells[task]:cells[task + 1]] = 0
         for row in range(starts[task], starts[task + 1]):
             _scatter(dy[row], argmax[row], dx[row // rows])

@@ -231,19 +231,18 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, stream,
             target = ((image * plan.out_height + row * step) * plan.out_width
                       + column * step) * plan.filters + f0 + v
             valid = min(lanes, plan.filters - f0 - v)
-            if height >= step and across >= step and valid == lanes:
+            whole = height >= step and across >= step and valid == lanes
+            if whole:
                 goal, g0, g_row, g_column = y, target, plan.out_width * plan.filters, plan.filters
-                past_caches = stream
             else:
-                past_caches = False
                 goal, g0, g_row, g_column = patch, p0, step * lanes, lanes
             if plan.taps == 3:
                 transform_products_3(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor, past_caches)
+                                     goal, g0, g_row, g_column, floor, whole and stream)
             else:
                 transform_products_7(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor, past_caches)
-            if g_row == step * lanes and g0 == p0:
+                                     goal, g0, g_row, g_column, floor, whole and stream)
+            if not whole:
                 for i in range(min(step, height)):
                     copy_block(patch, p0 + i * step * lanes, lanes, DENSE, min(step, across), valid,
                                y, target + i * plan.out_width * plan.filters, plan.filters, valid)
@@ -252,6 +251,7 @@ def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, stream,
 # ---------------------------------------------------------------------------------------------
 # Two schedules, forward and for dx
 # ---------------------------------------------------------------------------------------------
+
 
 @compiled
 def apart(size):
@@ -377,8 +377,6 @@ def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, chan
                                    scratch, patch)
 
 
-
-
 def suits(taps: int) -> bool:
     """Whether there are matrices for this kernel extent."""
     return taps in (3, 7)
@@ -489,7 +487,7 @@ def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, 
     """dweight = G' sums G."""
     if shared(thread, begin, end):
         return
-    width, lanes, area = tile_columns(sums), tile_lanes(sums), plan.taps * plan.taps
+    width, lanes = tile_columns(sums), tile_lanes(sums)
     s_point = apart(block * width)
     column = plan.channels * plan.filters
     for task in range(begin, end):
@@ -500,21 +498,21 @@ def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, 
                 source = task * N * N * s_point + c * width + v
                 f = f0 + panel * width + v
                 target = (c0 + part * block + c) * plan.filters + f
-                goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
-                past_caches = stream
-                if f + lanes > plan.filters:
+                valid = min(lanes, plan.filters - f)
+                if valid == lanes:
+                    goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
+                else:
                     goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
-                    past_caches = False
+                past_caches = stream and valid == lanes
                 if plan.taps == 3:
                     transform_sums_3(sums, source, N * s_point, s_point,
                                      goal, g0, g_row, g_column, no_floor, past_caches)
                 else:
                     transform_sums_7(sums, source, N * s_point, s_point,
                                      goal, g0, g_row, g_column, no_floor, past_caches)
-                if f + lanes > plan.filters:
-                    for tap in range(area):
-                        for l in range(plan.filters - f):
-                            dweight[target + tap * column + l] = scratch[patch + tap * lanes + l]
+                if valid < lanes:
+                    copy_block(scratch, patch, lanes, DENSE, plan.taps * plan.taps, valid,
+                               dweight, target, column, valid)
 
 
 def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int) -> np.ndarray:
