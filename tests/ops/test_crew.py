@@ -13,7 +13,7 @@ import pytest
 
 from minifcn.ops import memory
 from minifcn.ops.compiling import JIT_ENABLED
-from minifcn.ops.crew import parallel, shared
+from minifcn.ops.crew import _look, _write, parallel, shared
 
 pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="tasks are shared out in compiled code")
 
@@ -63,15 +63,24 @@ def test_each_task_is_done_once_by_one_of_the_threads(threads, tasks):
         assert by.min() >= 0 and by.max() < threads
 
 
+@parallel
+def meet(thread, begin, end, started, by):
+    """Two tasks, each of which waits until the other has begun: one thread alone never ends."""
+    if shared(thread, begin, end):
+        return
+    for task in range(begin, end):
+        by[task] = thread
+        _write(started, task, 1)
+        while not _look(started, 1 - task):
+            pass
+
+
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_other_threads_help():
-    for _ in range(100):
-        done, by = np.zeros(64, np.int64), np.zeros(64, np.int64)
-        count(64, done, by)
-        work(64, 10_000, np.zeros(64))
-        if by.any():
-            return
-    pytest.fail("one thread did everything, a hundred times")
+    for _ in range(20):
+        started, by = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        meet(2, address(started), by)
+        assert sorted(by) == [0, 1]
 
 
 def test_it_helps_again_after_a_long_sleep():
