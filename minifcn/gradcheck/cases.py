@@ -10,11 +10,13 @@ Each operation also has one adapter, ``Operation.pair``, from its signature to t
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from minifcn.gradcheck.observe import apply
+from minifcn.ops import reference
 
 Arguments = dict[str, Any]
 
@@ -24,7 +26,11 @@ class Case(NamedTuple):
 
     name: str
     draw: Callable[[np.random.Generator], Arguments]
-    optional: bool = False  # pairs as stride: a crash there is a note, not a failure
+    optional: bool = False  # with pairs: where equal pairs crash too, that is a note, no failure
+
+
+def as_tuple(result: Any) -> tuple:
+    return result if isinstance(result, tuple) else (result,)
 
 
 class Operation(NamedTuple):
@@ -38,6 +44,15 @@ class Operation(NamedTuple):
     inputs: tuple[str, ...]  # the arguments that the gradients belong to
     backward_arguments: Callable[[Arguments, tuple, np.ndarray], Arguments] | None
     cases: tuple[Case, ...]
+    file: str  # of ops/reference
+
+    def right(self, arguments: Arguments, dy: np.ndarray | None = None) -> tuple:
+        """Forward's results, backward's own arguments and results; the last two None without dy."""
+        answer = as_tuple(call(getattr(reference, self.forward), arguments))
+        if dy is None or self.backward is None:
+            return answer, None, None
+        own = self.backward_arguments(arguments, answer, dy)
+        return answer, own, as_tuple(call(getattr(reference, self.backward), own))
 
     def pair(
         self, module: Any, arguments: Arguments
@@ -67,7 +82,7 @@ class Operation(NamedTuple):
         return forward, backward, [arguments[name] for name in names]
 
 
-_DEFAULTS = {
+DEFAULTS = {
     "stride": 1,
     "padding": 0,
     "bias": None,
@@ -75,38 +90,47 @@ _DEFAULTS = {
     "reduction": "mean",
     "class_weights": None,
 }
-_POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
+POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
+
+
+def defaults_among(arguments: Arguments) -> tuple[str, ...]:
+    """Which arguments stand at the default of DESIGN's signature."""
+    defaults = POOL_DEFAULTS if "ceil_mode" in arguments else DEFAULTS
+    if "factor" in arguments:
+        defaults = {}
+    return tuple(
+        name
+        for name, value in arguments.items()
+        if name in defaults
+        and not isinstance(value, np.ndarray)
+        and type(value) is type(defaults[name])
+        and value == defaults[name]
+    )
 
 
 def call(function: Callable, arguments: Arguments) -> Any:
-    """Call with what stands in DESIGN's signature: arrays by position, options by name where known.
-
-    An option at its default is left out, so that defaults are tested and a function without the
-    option works.
-    """
-    defaults = _POOL_DEFAULTS if "size" in arguments and "factor" not in arguments else _DEFAULTS
-    if "factor" in arguments:
-        defaults = {}
-    try:
-        known = set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        known = set()
-    positional, named, gap = [], {}, False
-    for name, value in arguments.items():
-        if name in defaults and _equal(value, defaults[name]):
-            gap = True
-        elif gap or (name in defaults and name in known):
-            named[name] = value
-            gap = True
-        else:
-            positional.append(value)
-    if set(named) <= known:
-        return function(*positional, **named)
-    return function(*arguments.values())
+    """Call an operation's function with what stands in DESIGN's signature."""
+    return apply(function, arguments, defaults_among(arguments))
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return not isinstance(a, np.ndarray) and type(a) is type(b) and a == b
+def fresh(arguments: Arguments, dtype: Any = None) -> Arguments:
+    """Copies of the arrays, the floating ones in another dtype if one is given."""
+    return {
+        name: value.astype(dtype if dtype is not None and value.dtype.kind == "f" else value.dtype)
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in arguments.items()
+    }
+
+
+def with_images(arguments: Arguments, count: int) -> Arguments:
+    """The same case with ``count`` images: those that there are, again and again."""
+    return {
+        name: value[np.arange(count) % len(value)]
+        if name in ("x", "scores", "labels") and len(value)
+        else value
+        for name, value in arguments.items()
+    }
 
 
 def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False) -> Case:
@@ -123,37 +147,52 @@ def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False) -> Case:
 
 
 CONV2D_CASES = (
-    _conv("all extents differ", (4, 8, 10, 5), (3, 2), 7),
-    _conv("stride 2 leaves a rest, padding 1", (2, 9, 8, 4), (3, 5), 6, 2, 1),
+    _conv("tiny", (2, 3, 4, 2), (2, 3), 3, 1, 1),
+    _conv("all extents differ", (4, 6, 8, 5), (3, 2), 7),
+    _conv("stride 2 leaves a rest, padding 1", (2, 9, 8, 2), (3, 5), 4, 2, 1),
+    _conv("stride 3 leaves a rest larger than the padding", (2, 8, 9, 2), (3, 2), 3, 3),
+    _conv("stride 4, padding 1, a rest of 2", (2, 7, 8, 2), (3, 4), 3, 4, 1),
     _conv("all extents equal", (3, 3, 3, 3), (3, 3), 3, 1, 1),
-    _conv("square kernel, stride 2 divides", (3, 7, 5, 4), (3, 3), 4, 2, 1),
+    _conv("square kernel, stride 2 divides", (3, 7, 5, 2), (3, 3), 2, 2, 1),
     _conv("stride 3, padding over half the kernel", (3, 7, 9, 2), (2, 3), 5, 3, 2),
     _conv("one image, stride 2", (1, 6, 7, 2), (2, 3), 3, 2),
-    _conv("large padding, no stride", (2, 4, 5, 3), (4, 2), 6, 1, 3),
+    _conv("large padding, no stride", (2, 4, 5, 2), (4, 2), 3, 1, 3),
     _conv("1x1 kernel", (3, 4, 5, 2), (1, 1), 6),
     _conv("1x1 map", (2, 1, 1, 3), (3, 3), 4, 1, 1),
-    _conv("stride and padding as pairs", (2, 7, 9, 3), (3, 4), 5, (2, 3), (0, 2), optional=True),
+    _conv("one channel in and out", (2, 4, 5, 1), (3, 2), 1, 1, 1),
+    _conv("one channel in", (2, 5, 4, 1), (2, 3), 4, 2, 1),
+    _conv("many channels", (2, 3, 2, 18), (2, 1), 19),
+    _conv("many images", (17, 3, 2, 2), (2, 2), 3),
+    _conv("equal pairs", (2, 7, 8, 2), (3, 4), 3, (2, 2), (1, 1), optional=True),
+    _conv("stride and padding as pairs", (2, 7, 9, 2), (3, 4), 3, (2, 3), (0, 2), optional=True),
 )
 
 CONV_TRANSPOSE2D_CASES = (
+    _conv("tiny", (2, 2, 3, 2), (3, 2), 3, 2),
     _conv("all extents differ", (4, 5, 6, 3), (3, 2), 7),
-    _conv("stride 2, overlapping, padding 1", (2, 4, 3, 5), (3, 5), 6, 2, 1),
+    _conv("stride 2, overlapping, padding 1", (2, 4, 3, 2), (3, 5), 4, 2, 1),
     _conv("all extents equal", (3, 3, 3, 3), (3, 3), 3, 1, 1),
-    _conv("square kernel, stride 2", (3, 4, 5, 4), (4, 4), 4, 2, 1),
-    _conv("stride 3 leaves gaps", (3, 2, 4, 5), (2, 1), 6, 3),
+    _conv("square kernel, stride 2", (3, 4, 5, 2), (4, 4), 2, 2, 1),
+    _conv("stride 3 leaves gaps", (3, 2, 4, 2), (2, 1), 6, 3),
     _conv("one image, stride 2, padding 2", (1, 5, 4, 2), (5, 6), 3, 2, 2),
+    _conv("padding as large as the kernel", (2, 6, 5, 2), (2, 2), 3, 2, 2),
+    _conv("padding larger than the kernel", (2, 5, 6, 2), (2, 1), 3, 1, 2),
     _conv("1x1 map", (2, 1, 1, 3), (3, 3), 4, 2, 1),
+    _conv("one channel in and out", (2, 3, 4, 1), (3, 2), 1, 2),
+    _conv("many channels", (2, 2, 2, 18), (2, 1), 19),
+    _conv("many images", (17, 2, 2, 2), (2, 3), 3, 2, 1),
     Case(
         "without bias",
         lambda rng: {
             "x": rng.standard_normal((2, 3, 4, 3)),
-            "weight": rng.standard_normal((4, 4, 3, 5)),
+            "weight": rng.standard_normal((4, 4, 3, 2)),
             "bias": None,
             "stride": 2,
             "padding": 1,
         },
     ),
-    _conv("stride and padding as pairs", (2, 3, 4, 3), (3, 4), 5, (2, 3), (1, 0), optional=True),
+    _conv("equal pairs", (2, 3, 4, 2), (3, 4), 3, (2, 2), (1, 1), optional=True),
+    _conv("stride and padding as pairs", (2, 3, 4, 2), (3, 4), 3, (2, 3), (1, 0), optional=True),
 )
 
 
@@ -171,13 +210,16 @@ def _bilinear(name, x, factor, size, padding, optional=False) -> Case:
 
 
 BILINEAR_CASES = (
+    _bilinear("tiny", (2, 2, 3, 2), 2, 4, 1),
     _bilinear("all extents differ", (2, 5, 6, 3), 2, 4, 1),
     _bilinear("factor 3, odd kernel", (3, 4, 2, 5), 3, 5, 2),
     _bilinear("no padding", (3, 3, 4, 2), 2, 4, 0),
     _bilinear("all extents equal", (3, 3, 3, 3), 2, 3, 1),
-    _bilinear("one image, factor 4", (1, 2, 3, 4), 4, 8, 2),
+    _bilinear("one image, factor 4", (1, 2, 3, 2), 4, 8, 2),
     _bilinear("padding 3", (2, 4, 3, 1), 2, 5, 3),
     _bilinear("1x1 map", (2, 1, 1, 3), 2, 4, 1),
+    _bilinear("many images and channels", (17, 2, 2, 18), 2, 3, 1),
+    _bilinear("an equal pair", (2, 4, 3, 3), 2, 4, (1, 1), optional=True),
     _bilinear("padding as a pair", (2, 4, 3, 3), 2, 4, (0, 1), optional=True),
 )
 
@@ -201,6 +243,8 @@ def _pool(
 
 
 MAX_POOL2D_CASES = (
+    _pool("tiny", (2, 4, 6, 2)),
+    _pool("tiny, overlapping", (1, 3, 5, 2), 3, 2),
     _pool("all extents differ", (3, 8, 6, 5)),
     _pool("windows clipped at the border", (2, 7, 5, 3)),
     _pool("ties", (2, 6, 7, 3), values="ties"),
@@ -215,14 +259,16 @@ MAX_POOL2D_CASES = (
     _pool("constant image", (1, 4, 6, 2), values="constant"),
     _pool("1x1 map", (2, 1, 1, 3)),
     _pool("1x1 map, floor", (2, 1, 1, 3), 2, 2, ceil_mode=False),
+    _pool("many images and channels", (17, 2, 3, 18)),
+    _pool("equal pairs", (2, 7, 8, 3), (2, 2), (2, 2), optional=True),
     _pool("size and stride as pairs", (2, 7, 8, 3), (4, 2), (2, 3), optional=True),
     _pool("pairs, floor", (2, 8, 7, 3), (2, 4), (3, 2), ceil_mode=False, optional=True),
 )
 
 
-def _relu(name, shape, zeros=False, positive=False) -> Case:
+def _relu(name, shape, zeros=False, positive=False, scale=1.0) -> Case:
     def draw(rng):
-        x = rng.standard_normal(shape)
+        x = scale * rng.standard_normal(shape)
         if zeros:  # exactly on the kink, where the derivative is 0 by definition
             x[rng.random(shape) < 0.3] = 0.0
         if positive:  # nothing to cut, and values far above those of the other cases
@@ -237,6 +283,10 @@ RELU_CASES = (
     _relu("exact zeros", (3, 4, 2, 5), zeros=True),
     _relu("a matrix", (6, 5)),
     _relu("large positive values", (3, 2, 5, 4), positive=True),
+    _relu("large values", (2, 3, 4, 5), scale=100.0),
+    _relu("values near 0", (2, 4, 3, 5), scale=1e-7),
+    _relu("values very near 0", (2, 3, 4, 5), scale=1e-20),
+    _relu("many images and channels", (17, 2, 3, 18)),
     _relu("one image, one pixel", (1, 1, 1, 7)),
 )
 
@@ -253,11 +303,15 @@ def _linear(name, images, c_in, c_out) -> Case:
 
 
 LINEAR_CASES = (
+    _linear("tiny", 2, 3, 4),
+    _linear("tiny", 2, 3, 4),
     _linear("all extents differ", 4, 5, 7),
     _linear("all extents equal", 5, 5, 5),
     _linear("more inputs than outputs", 6, 8, 3),
     _linear("square weight", 3, 6, 6),
     _linear("one image", 1, 4, 6),
+    _linear("one input, one output", 3, 1, 1),
+    _linear("many images and channels", 17, 18, 19),
 )
 
 
@@ -304,6 +358,7 @@ def _loss(
 
 
 LOSS_CASES = (
+    _loss("tiny", (2, 2, 1, 3), ignored=0),
     _loss("all pixels valid", (2, 3, 4, 5), ignored=0),
     _loss("ignored pixels", (3, 4, 2, 5)),
     _loss("sum", (3, 4, 5, 6), reduction="sum"),
@@ -315,6 +370,9 @@ LOSS_CASES = (
     _loss("ignore is the last class", (2, 3, 5, 4), ignore=3),
     _loss("uint8 labels", (2, 9, 10, 12), dtype=np.uint8),
     _loss("all extents equal", (3, 3, 3, 3)),
+    _loss("no pixel ignored, sum", (2, 3, 2, 4), ignored=0, reduction="sum"),
+    _loss("many images and classes", (17, 2, 1, 18)),
+    _loss("one image, one class", (1, 3, 4, 1), ignored=0.2),
     _loss("one pixel", (1, 1, 1, 4), ignored=0),
     _loss("large scores", (2, 3, 4, 5), scale=400.0),
     _loss("huge scores", (2, 3, 4, 5), ignored=0, scale=1e5),
@@ -336,6 +394,7 @@ OPERATIONS = (
         ("x", "weight", "bias"),
         _conv_backward,
         CONV2D_CASES,
+        "conv2d",
     ),
     Operation(
         "max_pool2d",
@@ -346,6 +405,7 @@ OPERATIONS = (
         ("x",),
         lambda given, answer, dy: {"dy": dy, "argmax": answer[1], "x_shape": given["x"].shape},
         MAX_POOL2D_CASES,
+        "max_pool2d",
     ),
     Operation(
         "conv_transpose2d",
@@ -356,6 +416,7 @@ OPERATIONS = (
         ("x", "weight", "bias"),
         _conv_backward,
         CONV_TRANSPOSE2D_CASES,
+        "conv_transpose2d",
     ),
     Operation(
         "bilinear_upsample",
@@ -372,6 +433,7 @@ OPERATIONS = (
             "x_shape": given["x"].shape,
         },
         BILINEAR_CASES,
+        "bilinear",
     ),
     Operation(
         "relu",
@@ -382,6 +444,7 @@ OPERATIONS = (
         ("x",),
         lambda given, answer, dy: {"dy": dy, "y": answer[0]},
         RELU_CASES,
+        "relu",
     ),
     Operation(
         "linear",
@@ -392,6 +455,7 @@ OPERATIONS = (
         ("x", "weight", "bias"),
         lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]},
         LINEAR_CASES,
+        "linear",
     ),
     Operation(
         "dropout",
@@ -402,6 +466,7 @@ OPERATIONS = (
         ("x",),
         lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]},
         DROPOUT_CASES,
+        "dropout",
     ),
     Operation(
         "softmax_cross_entropy",
@@ -412,6 +477,7 @@ OPERATIONS = (
         ("scores",),
         None,
         LOSS_CASES,
+        "softmax_cross_entropy",
     ),
 )
 

@@ -1,458 +1,533 @@
-"""Name what is wrong: compare wrong answers with those that known mistakes give.
+"""Name what is wrong: compare what came back with what mistakes predict.
 
 The evidence is a list of ``Trial``s: calls of one function whose right answers are known. A mistake
-explains a wrong array only if it predicts, in every trial, what came back, and where the function
-was right, that it is right. So the cases of the table decide between mistakes that look alike on
-one of them. The mistakes stand in order, from special to general; the first that explains all wrong
-arrays is the diagnosis. When none does, the cause is "unknown", and the sentence says where the
-error lies. It never guesses.
+explains a wrong array only if it predicts what came back in every trial that fails, crashes
+included. Where it would spoil trials that are right, it is named only with a condition that
+separates the two ("only where the kernel is square"). Tried are, in this order: the named mistakes
+and the general ones, named ones with a factor, every single edit of the textbook, pairs of named
+ones. When none fits, the cause is "unknown", and the sentence says where the error lies. It never
+guesses: a wrong name is worse than none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from minifcn.gradcheck.faults import Fault, faults
-from minifcn.gradcheck.purity import Finding
-from minifcn.gradcheck.report import Comparison, axis_names
+from minifcn.gradcheck import edits, hypotheses
+from minifcn.gradcheck.cases import Operation
+from minifcn.gradcheck.hypotheses import Candidate
+from minifcn.gradcheck.mistakes import HELPERS, MISTAKES, Mistake
+from minifcn.gradcheck.report import axis_names
+from minifcn.gradcheck.trials import Finding, Trial, condition
+from minifcn.ops import reference
 
-Answers = dict[str, np.ndarray]
-Mistakes = Callable[["Trial"], Iterator[Fault]]
-
-
-class Trial(NamedTuple):
-    """One call whose right answer is known."""
-
-    function: str
-    case: str
-    arguments: dict[str, Any]  # of the function
-    given: dict[str, Any]  # of its forward
-    right: Answers
-    got: Answers | None  # None if there is no answer
-    problem: Finding | None = None  # why not, or what is wrong with its form
-    precision: float = 1e-9  # relative to the largest right value
-
-    def wrong(self, name: str) -> np.ndarray | None:
-        """Which elements of an array are wrong; None if it has another shape, or does not exist."""
-        if (
-            self.got is None
-            or name not in self.got
-            or self.got[name].shape != self.right[name].shape
-        ):
-            return None
-        return ~close(self.got[name], self.right[name], self.precision)
-
-    def fails(self, name: str) -> bool:
-        wrong = self.wrong(name)
-        return wrong is None or bool(wrong.any())
-
-    def is_usable(self, name: str) -> bool:
-        """Has the right shape and is finite."""
-        return self.wrong(name) is not None and bool(np.isfinite(self.got[name]).all())
+# exceptions that say the same in loops and in whole-array code: something does not fit
+MISFITS = ("IndexError", "ValueError", "AxisError")
+MOST_PAIRED = 45  # named mistakes that are tried in pairs
 
 
-def close(got: np.ndarray, right: np.ndarray, precision: float) -> np.ndarray:
-    """Element by element, relative to the largest right value. NaN is never close."""
-    right = np.asarray(right, float)
-    scale = np.max(np.abs(right[np.isfinite(right)]), initial=0)
-    with np.errstate(invalid="ignore"):
-        return np.abs(np.asarray(got, float) - right) <= precision * scale + 1e-12
-
-
-def matches(got: np.ndarray, predicted: np.ndarray, right: np.ndarray, precision: float) -> bool:
-    if got.shape != np.shape(predicted):
-        return False
-    scale = max(
-        (
-            np.max(np.abs(a[np.isfinite(a)]), initial=0)
-            for a in map(np.asarray, (predicted, right))
-            if a.dtype.kind in "fiu"
-        ),
-        default=0,
-    )
-    with np.errstate(invalid="ignore"):
-        return bool(
-            (np.abs(np.asarray(got, float) - predicted) <= 10 * precision * scale + 1e-12).all()
-        )
-
-
-# ---------------------------------------------------------------------------------------------
-# Mistakes that any array can have
-# ---------------------------------------------------------------------------------------------
-
-
-def simple(trial: Trial, name: str, factor: float) -> Iterator[Fault]:
-    """Sign, and a factor that is the same in all trials."""
-    right = trial.right[name]
-    yield Fault("sign", "{array} is minus the right answer", {name: -right})
-    if factor:
-        yield Fault(
-            "constant_factor",
-            f"{{array}} is {factor:.6g} times the right answer",
-            {name: factor * right},
-        )
-
-
-def _counts(trial: Trial) -> dict[str, float]:
-    """Numbers that one divides by, or forgets to."""
-    counts: dict[str, float] = {}
-    for array_name in ("dy", "x", "scores"):
-        array = trial.arguments.get(array_name, trial.given.get(array_name))
-        if not isinstance(array, np.ndarray) or array.ndim < 2:
-            continue
-        spatial = int(np.prod(array.shape[1:-1]))
-        counts |= {
-            "the number of images": array.shape[0],
-            f"the number of pixels of {array_name}": spatial,
-            f"the number of pixels of {array_name} in all images": array.shape[0] * spatial,
-            f"the size of {array_name}": array.size,
-        }
-        if array.ndim == 4:
-            counts |= {
-                f"the rows of {array_name}": array.shape[1],
-                f"the columns of {array_name}": array.shape[2],
-                f"the images and rows of {array_name}": array.shape[0] * array.shape[1],
-            }
-        counts[f"the number of channels of {array_name}"] = array.shape[-1]
-        counts[f"the images and channels of {array_name}"] = array.shape[0] * array.shape[-1]
-    return {words: count for words, count in counts.items()}
-
-
-def averaged(trial: Trial, name: str) -> Iterator[Fault]:
-    """A mean where a sum is right, or the reverse."""
-    right = trial.right[name]
-    for words, count in _counts(trial).items():
-        yield Fault(
-            "mean_for_sum",
-            f"{{array}} is the right answer divided by {words}: a mean where a sum is right",
-            {name: right / count},
-        )
-    for words, count in _counts(trial).items():
-        yield Fault(
-            "sum_for_mean",
-            f"{{array}} is the right answer times {words}: a sum where a mean is right",
-            {name: right * count},
-        )
-    weight = trial.given.get("weight")
-    others = {}
-    if weight is not None and weight.ndim == 4:
-        others["the number of cells of the kernel"] = weight.shape[0] * weight.shape[1]
-        others["the size of the kernel, input channels included"] = weight.size // weight.shape[3]
-    for option in ("stride", "factor", "size"):
-        value = trial.given.get(option)
-        if isinstance(value, int):
-            others |= {f"the {option}": value, f"the {option} squared": value**2}
-    for words, count in others.items():
-        yield Fault(
-            "constant_factor",
-            f"{{array}} is the right answer divided by {words}",
-            {name: right / count},
-        )
-        yield Fault(
-            "constant_factor", f"{{array}} is the right answer times {words}", {name: right * count}
-        )
-
-
-def rearranged(trial: Trial, name: str) -> Iterator[Fault]:
-    """Flips and exchanges of any axes; another array's answer; nothing at all."""
-    right = trial.right[name]
-    yield Fault("zero", "{array} is 0 everywhere", {name: np.zeros_like(right, dtype=float)})
-    for other, array in trial.right.items():
-        if other != name:
-            yield Fault(
-                "results_swapped", f"{{array}} holds what belongs into {other}", {name: array}
+def diagnose(trials: list[Trial], operation: Operation | None = None) -> Finding | None:
+    """What is wrong with a function, from trials of it; None if all are right."""
+    names = list(trials[0].right)
+    failing = [trial for trial in trials if any(trial.fails(name) for name in names)]
+    if not failing:
+        return None
+    for trial in failing:
+        if trial.problem is not None:
+            return trial.problem._replace(
+                diagnosis=f"{trial.problem.diagnosis}, {where(failing, trials)}"
             )
-    names = axis_names(name, right.ndim)
-    for axis in range(right.ndim):
-        yield Fault(
-            "flipped", f"{{array}} is flipped along {names[axis]}", {name: np.flip(right, axis)}
-        )
-    if right.ndim == 4:
-        yield Fault(
-            "flipped",
-            f"{{array}} is flipped along {names[1]} and {names[2]}",
-            {name: np.flip(right, (1, 2))},
-        )
-    for a in range(right.ndim):
-        for b in range(a + 1, right.ndim):
-            yield Fault(
-                "axes_swapped",
-                f"{{array}} has its axes {names[a]} and {names[b]} swapped",
-                {name: right.swapaxes(a, b)},
-            )
-    for axis in range(right.ndim):
-        for step, words in ((1, "down"), (-1, "up")):
-            yield Fault(
-                "shifted",
-                f"{{array}} is shifted {words} by one along {names[axis]}, around the edge",
-                {name: np.roll(right, step, axis)},
-            )
-    if name == "dx" and "y" not in trial.arguments and right.ndim == 4:
-        yield Fault(
-            "last_image_missing",
-            "every image of {array} is that of the first",
-            {name: np.broadcast_to(right[:1], right.shape)},
-        )
-    yield Fault("abs", "{array} is the absolute value of the right answer", {name: np.abs(right)})
-    yield Fault(
-        "transposed_memory",
-        "{array} has the right values in column-major order",
-        {name: right.ravel(order="F").reshape(right.shape)},
-    )
+    with np.errstate(all="ignore"):
+        named = _named(trials, failing, names, operation)
+    return named or _form(trials, failing, names) or _place(trials, names)
 
 
-def known_mistakes(trial: Trial) -> Iterator[Fault]:
-    return faults(trial.function, trial.arguments, trial.given)
+def _named(trials, failing, names, operation) -> Finding | None:
+    if found := _single_precision(trials, names):
+        return found
+    answered = [trial for trial in failing if trial.answered]
+    wrong = [name for name in names if any(trial.fails(name) for trial in answered)] or names
+    search = _Search(trials, operation)
+    explanations = {name: search.explain(name) for name in wrong}
+    if not all(explanations.values()):
+        return _partly(explanations) or None
+    return _joined(explanations)
 
 
-# ---------------------------------------------------------------------------------------------
-# The choice among them
-# ---------------------------------------------------------------------------------------------
-
-
-def explanations(
-    trials: list[Trial], name: str, mistakes: dict[int, list[Fault]]
-) -> list[tuple[str, str]]:
-    """(cause, sentence) of every mistake that explains one array in all trials, in order.
-
-    ``mistakes`` are those of each trial, by its number.
-    """
-    failing = [number for number, trial in enumerate(trials) if trial.fails(name)]
-    others = [number for number in range(len(trials)) if number not in failing]
-    factor = _factor(trials, name)
-    surviving: dict[tuple[str, str], None] | None = None
-    for number in [*failing, *others]:
-        trial = trials[number]
-        possible: dict[tuple[str, str], Fault] = {}
-        sign, *constant = simple(trial, name, factor)
-        # one trial cannot tell a constant from a count, unless it is as plain as 2
-        late = constant if len(trials) == 1 and round(factor, 6) not in (2, 0.5) else []
-        for fault in (
-            sign,
-            *(() if late else constant),
-            *mistakes[number],
-            *averaged(trial, name),
-            *late,
-            *rearranged(trial, name),
-        ):
-            possible.setdefault((fault.cause, fault.sentence), fault)
-        # a mistake that this trial cannot show predicts the right answer
-        still = {}
-        for key in possible if surviving is None else surviving:
-            predicted = possible[key].answer(name) if key in possible else None
-            if predicted is None:
-                predicted = trial.right[name]
-            if matches(trial.got[name], predicted, trial.right[name], trial.precision):
-                still[key] = None
-        surviving = still
-        if not surviving:
+def _joined(explanations: dict[str, list[Explanation]]) -> Finding:
+    """One mistake for all wrong arrays, else one cause for all, else one for each."""
+    lists = list(explanations.values())
+    for first in lists[0]:
+        if all(any(each.candidate is first.candidate for each in some) for some in lists[1:]):
+            return first.finding(_and(explanations))
+    for first in lists[0]:
+        same = [
+            next((each for each in some if each.candidate.cause == first.candidate.cause), None)
+            for some in lists
+        ]
+        if all(same):
             break
-    return list(surviving)
+    else:
+        same = [some[0] for some in lists]
+    findings = [each.finding(name) for each, name in zip(same, explanations)]
+    return Finding(
+        findings[0].cause,
+        "; ".join(dict.fromkeys(each.diagnosis for each in findings)),
+        [line for each in findings for line in each.edit],
+    )
+
+
+def _partly(explanations: dict[str, list[Explanation]]) -> Finding | None:
+    known = {name: some[0] for name, some in explanations.items() if some}
+    unknown = [name for name, some in explanations.items() if not some]
+    if not known:
+        return None
+    sentences = [each.finding(name).diagnosis for name, each in known.items()]
+    return Finding(
+        "unknown", f"{'; '.join(sentences)}; nothing known explains {_and(unknown, each=False)}"
+    )
+
+
+def _and(names: Iterable[str], each: bool = True) -> str:
+    names = list(names)
+    if len(names) == 1:
+        return names[0]
+    return f"{', '.join(names[:-1])} and {names[-1]}" + (", each:" if each else "")
+
+
+# ---------------------------------------------------------------------------------------------
+# The search
+# ---------------------------------------------------------------------------------------------
+
+
+class Explanation:
+    """A mistake that predicts one array in all failing trials, and when it shows."""
+
+    def __init__(self, candidate: Candidate, when: str | None):
+        self.candidate, self.when = candidate, when
+
+    def finding(self, array: str) -> Finding:
+        sentence = self.candidate.sentence.replace("{array}", array)
+        if self.when:
+            sentence += f"; only {self.when}"
+        return Finding(self.candidate.cause, sentence, self.candidate.edit())
+
+
+class _Search:
+    """Tries candidates on the smallest failing trial first."""
+
+    def __init__(self, trials: list[Trial], operation: Operation | None):
+        self.trials, self.operation = trials, operation
+        self.function = trials[0].function
+
+    def explain(self, name: str) -> list[Explanation]:
+        failing = sorted((t for t in self.trials if t.fails(name)), key=lambda t: t.size)
+        right = sorted((t for t in self.trials if not t.fails(name)), key=lambda t: t.size)
+        for stage in (self.known, self.scaled, self.single_edits, self.pairs):
+            found = []
+            for candidate in stage(name, failing):
+                if all(fits(candidate, trial, name) for trial in failing):
+                    spoiled = [t for t in right if _spoils(candidate, t, name)]
+                    when = condition(failing, spoiled) if spoiled else None
+                    if when or not spoiled:
+                        found.append(Explanation(candidate, when))
+                    if len([each for each in found if not each.when]) >= 4:
+                        break
+            if found:
+                return sorted(found, key=lambda each: each.when is not None)
+        return []
+
+    def known(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
+        """From special to general. One trial cannot tell a constant from a count."""
+        factor = _factor(failing, name)
+        constant = hypotheses.constant(factor)
+        late = len(self.trials) == 1 and round(factor, 6) not in (2, 0.5)
+        yield hypotheses.sign()
+        if not late:
+            yield from constant
+        yield from self.named
+        if self.operation is not None:
+            yield from self.misread
+        yield from hypotheses.averaged(failing[0])
+        if late:
+            yield from constant
+        if self.operation is None:
+            yield from hypotheses.of_any_function(failing[0], name)
+        yield from hypotheses.changed_answers(failing[0], name, factor)
+        yield from _fitted_kernel(failing, name)
+
+    @functools.cached_property
+    def named(self) -> list[Candidate]:
+        table = MISTAKES[self.operation.file] if self.operation else []
+        found = [named_candidate(self.operation, each, self.function) for each in table]
+        return [each for each in found if each]
+
+    @functools.cached_property
+    def misread(self) -> list[Candidate]:
+        return list(hypotheses.changed_arguments(self.operation, self.trials[0]))
+
+    def scaled(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
+        """A named mistake, and a factor as well."""
+        for candidate in self.named:
+            predicted = candidate.predict(failing[0], name)
+            if not isinstance(predicted, np.ndarray) or not failing[0].answered:
+                continue
+            factor = _ratio(failing[0].got[name], predicted)
+            if factor is None or abs(factor - 1) < 1e-6:
+                continue
+
+            def predict(trial, name, candidate=candidate, factor=factor):
+                array = candidate.predict(trial, name)
+                return factor * array if isinstance(array, np.ndarray) else array
+
+            words = "with the other sign" if factor == -1 else f"{factor:.6g} times"
+            yield candidate._replace(
+                predict=predict, sentence=f"{candidate.sentence}; and it is {words} as well"
+            )
+
+    def single_edits(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
+        if self.operation is not None:
+            file = self.operation.file
+            reached = _reached(file, self.function)
+            for edit in edits.single_edits(file):
+                if edit.function in reached:
+                    yield _edit_candidate(self.operation, edit, self.function)
+
+    def pairs(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
+        """Two named mistakes at once: those that change the smallest failing trial."""
+        if self.operation is None or not failing[0].answered:
+            return
+        table = [
+            each
+            for each in MISTAKES[self.operation.file]
+            if not each.instead
+            and (candidate := named_candidate(self.operation, each, self.function))
+            and _differs(candidate.predict(failing[0], name), failing[0], name)
+        ]
+        for first, second in itertools.combinations(table[:MOST_PAIRED], 2):
+            both = Mistake(
+                first.cause,
+                f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}",
+                (*first.changes, *second.changes),
+            )
+            if candidate := named_candidate(self.operation, both, self.function):
+                yield candidate
+
+
+def fits(candidate: Candidate, trial: Trial, name: str) -> bool:
+    predicted = candidate.predict(trial, name)
+    if trial.crash is not None:
+        kinds = (predicted, trial.crash.kind)
+        return isinstance(predicted, str) and (
+            kinds[0] == kinds[1] or all(kind in MISFITS for kind in kinds)
+        )
+    return not isinstance(predicted, str) and trial.is_predicted(name, predicted)
+
+
+def _spoils(candidate: Candidate, trial: Trial, name: str) -> bool:
+    """Would the mistake show in a trial that is right?"""
+    predicted = candidate.predict(trial, name)
+    if predicted is None:
+        return False
+    return isinstance(predicted, str) or not trial.is_predicted(name, predicted)
+
+
+def _differs(predicted, trial: Trial, name: str) -> bool:
+    if predicted is None or isinstance(predicted, str):
+        return False
+    return not trial._replace(got=trial.right).is_predicted(name, predicted)
 
 
 def _factor(trials: list[Trial], name: str) -> float:
     """The factor that fits the first wrong trial best."""
     for trial in trials:
-        right = np.asarray(trial.right[name], float)
-        if trial.is_usable(name) and trial.fails(name) and (right**2).sum() > 0:
-            return float((trial.got[name] * right).sum() / (right**2).sum())
-    return 1.0
+        if trial.wrong(name) is not None:
+            ratio = _ratio(trial.got[name], trial.right[name])
+            if ratio is not None:
+                return ratio
+    return 0.0
 
 
-def _explain_all(trials: list[Trial], names: list[str], mistakes: Mistakes) -> Finding | None:
-    """One mistake for all wrong arrays; or one cause for all; or the first array's."""
-    possible = {number: list(mistakes(trial)) for number, trial in enumerate(trials)}
-    found = {
-        name: explanations(trials, name, possible)
-        for name in names
-        if any(trial.fails(name) for trial in trials)
-    }
-    explained = {name: keys for name, keys in found.items() if keys}
-    if not explained:
+def _ratio(got: np.ndarray, of: np.ndarray) -> float | None:
+    if got.shape != of.shape or got.dtype.kind not in "fiu":
         return None
-    lists = list(found.values())
-    for key in lists[0]:
-        if all(key in keys for keys in lists):
-            return Finding(key[0], key[1].format(array=_and(found)))
-    for cause, _ in lists[0]:
-        if all(cause in dict(keys) for keys in lists):
-            return Finding(
-                cause,
-                "; ".join(
-                    dict(reversed(keys))[cause].format(array=name) for name, keys in found.items()
-                ),
+    known = np.isfinite(got) & np.isfinite(of)
+    square = float((np.asarray(of, float)[known] ** 2).sum())
+    if not square:
+        return None
+    ratio = float((np.asarray(got, float)[known] * of[known]).sum()) / square
+    return float(round(ratio, 9)) if abs(ratio - round(ratio, 9)) < 1e-10 else ratio
+
+
+# ---------------------------------------------------------------------------------------------
+# Candidates from the textbook
+# ---------------------------------------------------------------------------------------------
+
+
+def named_candidate(operation: Operation, each: Mistake, function: str) -> Candidate | None:
+    """A mistake of the table, for one function; None if it does not touch that function."""
+    if each.instead is not None:
+        return Candidate(each.cause, each.sentence, _predictor(lambda trial: each.instead))
+    file = operation.file
+    changed = edits.replaced(file, each.changes)
+    if not changed or not _reached(file, function) & changed.keys():
+        return None
+    return Candidate(
+        each.cause,
+        each.sentence,
+        _predictor(lambda trial: edits.run(file, changed, given=trial.given, **HELPERS)[function]),
+        lambda: edits.difference(file, changed),
+    )
+
+
+def _edit_candidate(operation: Operation, edit: edits.Edit, function: str) -> Candidate:
+    changed = {edit.function: edit.source}
+    words = {
+        "loop_bound": "with another bound of the loop",
+        "index_offset": "with an index off by one",
+        "operator": "with another operator (such as + for -, * for +)",
+        "comparison": "with another comparison (such as < for <=)",
+        "condition": "with a condition that is always true, always false, or the reverse",
+        "constant": "with another number",
+        "names_swapped": "with two names exchanged",
+        "statement_missing": "without the statement",
+        "overlap_assigned": "with = where it has +=",
+    }[edit.kind]
+    what = edits.head_of(edit.change[0])
+    return Candidate(
+        edit.kind,
+        f"{{array}} is what the textbook gives {words} {what} (line {edit.line} of ops/reference/"
+        f"{edit.file}.py, in {edit.function})",
+        _predictor(lambda trial: edits.run(edit.file, changed, given=trial.given)[function]),
+        lambda: [edit.change],
+    )
+
+
+def _predictor(load: Callable[[Trial], Callable]) -> Callable:
+    """Run a function of an edited textbook on a trial's arguments, once for all arrays."""
+    answers: dict[int, dict | str] = {}
+
+    def predict(trial, name):
+        key = id(trial.arguments)
+        if key not in answers:
+            try:
+                results = edits.answer(load(trial), trial.arguments)
+                answers[key] = dict(zip(trial.right, map(np.asarray, results)))
+            except Exception as error:  # the mistake predicts a crash
+                answers[key] = type(error).__name__
+        found = answers[key]
+        return found if isinstance(found, str) else found.get(name)
+
+    return predict
+
+
+@functools.cache
+def _reached(file: str, function: str) -> frozenset[str]:
+    """The functions of a file that a function calls, itself included."""
+    parts = edits.parts(file)
+    reached, waiting = set(), [function, ""]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += [other for other in parts if other and f"{other}(" in parts[name]]
+    return frozenset(reached)
+
+
+def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
+    """Upsampling with another kernel: the one that fits best, if it fits everywhere."""
+    if "factor" not in failing[0].given or not all(t.wrong(name) is not None for t in failing):
+        return
+    fitted: dict[tuple[int, int], np.ndarray] = {}
+    sizes = {(t.given["size"], t.given["factor"]) for t in failing}
+    for size, factor in sizes:
+        some = [t for t in failing if (t.given["size"], t.given["factor"]) == (size, factor)]
+        matrix = np.concatenate([_stamps(t) for t in some])
+        got = np.concatenate([np.asarray(t.got[name], float).ravel() for t in some])
+        if len(got) < 2 * size**2 or not np.isfinite(got).all():
+            return
+        fitted[size, factor] = np.linalg.lstsq(matrix, got, rcond=None)[0]
+    size, factor = min(sizes)
+    kernel = np.array2string(fitted[size, factor].reshape(size, size), precision=4,
+                             suppress_small=True, separator=", ").replace("\n", "")  # fmt: skip
+
+    def predict(trial, name):
+        line = fitted.get((trial.given["size"], trial.given["factor"]))
+        return None if line is None else (_stamps(trial) @ line).reshape(trial.right[name].shape)
+
+    yield Candidate("wrong_kernel", f"{{array}} is right but for the kernel, which at size {size}, "
+                    f"factor {factor} comes out as {kernel}", predict)  # fmt: skip
+
+
+def _stamps(trial: Trial) -> np.ndarray:
+    """What each cell of the kernel alone contributes, a column each."""
+    size, factor, padding = (trial.given[name] for name in ("size", "factor", "padding"))
+    array = trial.arguments.get("dy", trial.arguments.get("x")).astype(float)
+    x = np.zeros_like(trial.given["x"], float)
+
+    def single(image):  # channels as images
+        return np.moveaxis(image, 3, 1).reshape(-1, *image.shape[1:3], 1)
+
+    def back(image, like):
+        return np.moveaxis(image.reshape(like.shape[0], like.shape[3], *image.shape[1:3]), 1, 3)
+
+    columns = []
+    for cell in np.eye(size * size):
+        kernel = cell.reshape(size, size, 1, 1)
+        if "dy" in trial.arguments:
+            result = reference.conv_transpose2d_backward(
+                single(array), single(x), kernel, factor, padding
+            )[0]
+        else:
+            result = reference.conv_transpose2d_forward(
+                single(array), kernel, None, factor, padding
             )
-    sentences = [keys[0][1].format(array=name) for name, keys in explained.items()]
-    sentences += [
-        f"{name} is wrong as well, in a way not known" for name in found if name not in explained
-    ]
-    return Finding(next(iter(explained.values()))[0][0], "; ".join(sentences))
+        columns.append(back(result, x).ravel())
+    return np.stack(columns, axis=1)
 
 
-def _and(names) -> str:
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}, each:"
-
-
-def diagnose(trials: list[Trial], mistakes: Mistakes = known_mistakes) -> Finding | None:
-    """What is wrong with a function, from trials of it; None if all are right.
-
-    First with every answer, whatever its shape; then with the answers of the right shape only,
-    since a mistake can make other cases crash; then what the form of the answers tells; then their
-    place.
-    """
-    names = list(trials[0].right)
-    if not any(trial.fails(name) for trial in trials for name in names):
-        return None
-    answered = [
-        trial for trial in trials if trial.got is not None and set(names) <= trial.got.keys()
-    ]
-    finding = None
-    with np.errstate(all="ignore"):
-        if answered:
-            finding = _unstable(answered, names) or _single_precision(answered, names)
-            finding = finding or _explain_all(answered, names, mistakes)
-        if finding is None:
-            usable = [trial for trial in answered if all(trial.is_usable(name) for name in names)]
-            if usable:
-                finding = _explain_all(usable, names, mistakes) or _single_element(usable, names)
-    return finding or _form(trials, names) or _place(trials, names)
-
-
-def _unstable(trials: list[Trial], names: list[str]) -> Finding | None:
-    failing = {trial.case for trial in trials if any(trial.fails(name) for name in names)}
-    if failing and failing <= {"large scores", "huge scores"}:
-        return Finding(
-            "unstable",
-            "right for small scores, wrong or NaN for large ones: subtract the largest score of "
-            "a pixel before the exponential, and take the logarithm of the sum, not of the "
-            "quotient",
-        )
-    return None
+# ---------------------------------------------------------------------------------------------
+# What can be said without a mistake that explains it
+# ---------------------------------------------------------------------------------------------
 
 
 def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:
-    """Right to 7 digits in every trial, but not to 9."""
+    """Right to the digits of float32 or float16 in every trial, but not beyond."""
     failing = [(trial, name) for trial in trials for name in names if trial.fails(name)]
-    if not failing:
-        return None
-    for trial, name in failing:
-        if trial.precision > 1e-8 or not trial.is_usable(name) or trial.right[name].size == 0:
-            return None
-        if not close(trial.got[name], trial.right[name], 3e-6).all():
-            return None
-    return Finding(
-        "wrong_dtype",
-        f"{_and(dict.fromkeys(name for _, name in failing)).removesuffix(', each:')} has the "
-        "precision of float32, though the arguments are float64",
+    for kind, digits, slack in (("float32", 7, 3e-6), ("float16", 3, 2e-2)):
+        if all(
+            trial.wrong(name) is not None
+            and trial.precision < slack / 3
+            and not trial._replace(precision=slack).fails(name)
+            and _fits_in(trial.got[name], trial.right[name], kind)
+            for trial, name in failing
+        ):
+            names = list(dict.fromkeys(name for _, name in failing))
+            return Finding(
+                "wrong_dtype",
+                f"{_and(names, each=False)} {'has' if len(names) == 1 else 'have'} the precision "
+                f"of {kind} only, about {digits} digits, though the arguments are "
+                f"{failing[0][0].right[names[0]].dtype}",
+            )
+    return None
+
+
+def _fits_in(got: np.ndarray, right: np.ndarray, kind: str) -> bool:
+    """Does the error look like rounding: all over the array, not at a few elements?"""
+    if got.dtype == kind:
+        return True
+    with np.errstate(over="ignore"):
+        if (got.astype(kind) == got).all():
+            return True
+    return kind == "float32" and bool(np.abs(got - right).max() > 0)
+
+
+def _form(trials: list[Trial], failing: list[Trial], names: list[str]) -> Finding | None:
+    """A crash, another shape, NaN, always at one element."""
+    crashed = [trial for trial in failing if trial.crash is not None]
+    if crashed:
+        return Finding("crashed", f"{raises(crashed[0])}, {where(crashed, trials)}")
+    for name in names:
+        some = [trial for trial in failing if trial.wrong(name) is None]
+        if some:
+            trial = some[0]
+            got, right = trial.got[name].shape, trial.right[name].shape
+            return Finding(
+                "wrong_shape",
+                f"{name} has the shape {got} instead of {right}, {where(some, trials)}",
+            )
+    for name in names:
+        some = [t for t in failing if not np.isfinite(t.got[name]).all() and t.fails(name)]
+        if some:
+            count = int((~np.isfinite(some[0].got[name])).sum())
+            return Finding(
+                "nan",
+                f"{name} holds {count} values that are NaN or infinite, {where(some, trials)}",
+            )
+    return _single_element(failing, names)
+
+
+def raises(trial: Trial) -> str:
+    crash = trial.crash
+    words = f"{trial.function} raises {crash.kind}" + (f": {crash.words}" if crash.words else "")
+    if crash.line:
+        words += f", at line {crash.line}" + (f" ({crash.source})" if crash.source else "")
+    return words
+
+
+def where(some: list[Trial], trials: list[Trial]) -> str:
+    """In which cases, in words."""
+    cases, every = (list(dict.fromkeys(t.case for t in each)) for each in (some, trials))
+    if len(cases) == len(every):
+        return "in every case" if len(every) > 1 else "for these arguments"
+    listed = " and ".join(map(repr, cases[:2])) + (
+        f" and {len(cases) - 2} more" if len(cases) > 2 else ""
     )
+    others = [trial for trial in trials if trial.case not in cases]
+    when = condition(some, others)
+    if when and len(cases) > 1:
+        return f"only {when} ({len(cases)} of {len(every)} cases: {listed})"
+    return f"in the case {listed}"
 
 
-def _single_element(trials: list[Trial], names: list[str]) -> Finding | None:
-    wrong = [
-        (trial, name, trial.wrong(name)) for trial in trials for name in names if trial.fails(name)
-    ]
-    large_enough = any(mask.size > 2 for _, _, mask in wrong)
-    if not wrong or not large_enough or any(mask.sum() != 1 for _, _, mask in wrong):
+def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
+    """One element is wrong in every case that fails, always at the same end."""
+    wrong = [(t, name, t.wrong(name)) for t in failing for name in names if t.fails(name)]
+    if any(mask.sum() != 1 for _, _, mask in wrong) or len({name for _, name, _ in wrong}) > 1:
+        return None
+    if max(mask.size for _, _, mask in wrong) < 3:
+        return None
+    places = [int(np.flatnonzero(mask)[0]) for _, _, mask in wrong]
+    ends = [place - mask.size for place, (_, _, mask) in zip(places, wrong)]
+    same = len(set(places)) == 1 or len(set(ends)) == 1
+    if len(wrong) > 1 and not same:
         return None
     trial, name, mask = max(wrong, key=lambda each: each[2].size)
-    index = ", ".join(
-        f"{axis}={i}" for axis, i in zip(axis_names(name, mask.ndim), np.argwhere(mask)[0])
-    )
+    index = tuple(np.argwhere(mask)[0])
+    words = ", ".join(f"{axis}={i}" for axis, i in zip(axis_names(name, mask.ndim), index))
     return Finding(
         "single_element",
-        f"a single element of {name} is wrong, [{index}] in the case {trial.case!r}",
+        f"a single element of {name} is wrong: [{words}] is {trial.got[name][index]:.6g}, right is "
+        f"{trial.right[name][index]:.6g}, in the case {trial.case!r}",
     )
-
-
-def _form(trials: list[Trial], names: list[str]) -> Finding | None:
-    """No answer, another shape, NaN."""
-    total = len({trial.case for trial in trials})
-    for trial in trials:
-        if trial.problem is not None:
-            cases = list(dict.fromkeys(each.case for each in trials if each.problem))
-            where = (
-                "in every case"
-                if len(cases) == total
-                else "in the case "
-                + " and ".join(map(repr, cases[:2]))
-                + (f" and {len(cases) - 2} more" if len(cases) > 2 else "")
-            )
-            return Finding(trial.problem.cause, f"{trial.problem.diagnosis}, {where}")
-    for trial in trials:
-        for name in names:
-            if trial.wrong(name) is None:
-                return Finding(
-                    "wrong_shape",
-                    f"{name} has the shape {trial.got[name].shape} instead of "
-                    f"{trial.right[name].shape} in the case {trial.case!r}",
-                )
-    for trial in trials:
-        for name in names:
-            count = int((~np.isfinite(trial.got[name])).sum())
-            if count:
-                return Finding(
-                    "nan",
-                    f"{name} holds {count} values that are NaN or infinite in the case "
-                    f"{trial.case!r}",
-                )
-    return None
-
-
-_PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}  # else channel
-
-
-def _only_at_one_end(name: str, masks: list[np.ndarray]) -> Finding | None:
-    """All errors lie at the last (or first) index of one axis: a loop ends too early (or late)."""
-    names = axis_names(name, masks[0].ndim)
-    masks = [mask for mask in masks if mask.ndim == len(names)]
-    for axis, letter in enumerate(names):
-        longer = [mask.swapaxes(0, axis) for mask in masks if mask.shape[axis] > 1]
-        for which, inside in (("last", np.s_[:-1]), ("first", np.s_[1:])):
-            if longer and not any(mask[inside].any() for mask in longer):
-                return Finding(
-                    f"{which}_{_PARTS.get(letter, 'channel')}_missing",
-                    f"{name} is wrong at the {which} {letter} only, in every case that fails: "
-                    "look at the bounds of a loop",
-                )
-    return None
 
 
 def _place(trials: list[Trial], names: list[str]) -> Finding:
-    """No mistake fits: say where the error lies."""
+    """No mistake fits: say where the error lies, and under which condition."""
     name = next(name for name in names if any(trial.fails(name) for trial in trials))
-    masks = [trial.wrong(name) for trial in trials if trial.fails(name)]
-    if found := _only_at_one_end(name, masks):
-        return found
-    cases = list(dict.fromkeys(trial.case for trial in trials if trial.fails(name)))
-    total = len({trial.case for trial in trials})
+    failing = sorted((trial for trial in trials if trial.fails(name)), key=lambda t: t.size)
+    masks = [trial.wrong(name) for trial in failing]
     share = sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
-    at_border = all(mask.ndim == 4 and not mask[:, 1:-1, 1:-1].any() for mask in masks)
-    some = ", ".join(map(repr, cases[:3])) + (", ..." if len(cases) > 3 else "")
-    hint = (
-        "at the border only: look at padding and cropping"
-        if at_border
-        else "the worst element and the heat map show where"
+    trial, mask = failing[0], masks[0]
+    error = np.where(mask, np.abs(np.asarray(trial.got[name], float) - trial.right[name]), -1)
+    index = np.unravel_index(np.argmax(error), error.shape)
+    words = ", ".join(f"{a}={i}" for a, i in zip(axis_names(name, error.ndim), index))
+    example = (
+        f"in the case {trial.case!r} {name}[{words}] is {float(trial.got[name][index]):.6g}, right "
+        f"is {float(trial.right[name][index]):.6g}"
     )
+    amount = "all of it is" if share == 1 else f"{share:.0%} of it is"
     return Finding(
         "unknown",
-        f"no known mistake explains {name}: {share:.0%} of it is wrong in {len(cases)} of {total} "
-        f"cases ({some}); {hint}",
+        f"no known mistake explains {name}: {amount} wrong{_at(name, masks)}, "
+        f"{where(failing, trials)}; {example}",
     )
 
 
-def comparisons(trials: list[Trial]) -> list[Comparison]:
-    """For every array the first trial in which it is wrong, else the first of all."""
-    lines = []
-    for name in trials[0].right:
-        usable = [trial for trial in trials if trial.wrong(name) is not None]
-        if usable:
-            trial = next((each for each in usable if each.fails(name)), usable[0])
-            got, right = (
-                np.asarray(array, float) for array in (trial.got[name], trial.right[name])
-            )
-            lines.append(Comparison(name, got, right, trial.wrong(name), where=trial.case))
-    return lines
+def _at(name: str, masks: list[np.ndarray]) -> str:
+    """Where in the array, if the wrong elements keep to one part of it."""
+    letters = axis_names(name, masks[0].ndim)
+    masks = [mask for mask in masks if mask.ndim == len(letters)]
+    for axis, letter in enumerate(letters):
+        longer = [mask.swapaxes(0, axis) for mask in masks if mask.shape[axis] > 1]
+        word = hypotheses.word(letter)
+        for which, inside in (("last", np.s_[:-1]), ("first", np.s_[1:])):
+            if longer and not any(mask[inside].any() for mask in longer):
+                return f", all of that in the {which} {word}"
+    if all(m.ndim == 4 and min(m.shape[1:3]) > 2 and not m[:, 1:-1, 1:-1].any() for m in masks):
+        return ", all of that at the border (look at padding and cropping)"
+    return ""

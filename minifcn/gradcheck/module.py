@@ -1,268 +1,296 @@
 """Check the functions of a module that have the names of operations: values, gradients, purity.
 
-The right answers come from the reference engine, on the cases of ``cases.py``. Every case is tried
-with two draws of numbers and then with the first again, so that whatever a function keeps between
-calls shows.
+The right answers come from the textbook, on the cases of ``cases.py``, with fresh numbers. Every
+case is tried with two draws of numbers, with the first again, and in float32, so that whatever a
+function keeps between calls shows. The functions are called through ``observe``, here in this very
+process, for ``minifcn check`` on the other side of a wall.
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minifcn.gradcheck import diagnosis, purity
-from minifcn.gradcheck.cases import FUNCTIONS, Case, Operation, call, operation_of
-from minifcn.gradcheck.diagnosis import Trial
-from minifcn.gradcheck.faults import Fault, faults
-from minifcn.gradcheck.purity import Finding
-from minifcn.gradcheck.report import Report
-from minifcn.ops import reference
+from minifcn.gradcheck import diagnosis, dropout, purity
+from minifcn.gradcheck.cases import (
+    FUNCTIONS,
+    Arguments,
+    Case,
+    defaults_among,
+    fresh,
+    operation_of,
+    with_images,
+)
+from minifcn.gradcheck.observe import (
+    Call,
+    Observe,
+    ObserverLost,
+    Seen,
+    in_process,
+    present,
+    public_names,
+    same,
+)
+from minifcn.gradcheck.report import Comparison, Report
+from minifcn.gradcheck.trials import Finding, Trial
 
-Arguments = dict[str, Any]
+RACING_IMAGES = 32  # threads share out images, and race where there are many
+ANY_DTYPE = ("loss", "mask")
 
 
-def check_module(module: Any, reference: Any = reference) -> dict[str, Report]:
+def check_module(module: Any) -> dict[str, Report]:
     """Check every function of a module that has the name of an operation.
 
     Parameters
     ----------
     module : module
-        Or any object with such functions as attributes. What it lacks gets no entry.
-    reference : module
-        Where the right answers come from.
+        Or a dictionary such as ``globals()``, a class, or any object with such functions as
+        attributes. What it lacks gets no entry.
 
     Returns
     -------
     reports : dict
-        Name of the function -> Report. Never raises: a function that crashes gets a report that
-        says so.
+        Name of the function -> Report. Whatever a function does, it gets a report that says so.
+
+    Raises
+    ------
+    ValueError
+        If there is no function to check: with the names that are looked for, and those that are
+        nearly right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reports = check_module({"relu_forward": lambda x: np.abs(x)})
+    >>> reports["relu_forward"].diagnosis
+    'y is the absolute value of x'
     """
-    reports = {}
-    for name in FUNCTIONS:
-        if callable(getattr(module, name, None)):
-            try:
-                reports[name] = check_function(module, name, reference)
-            except Exception as error:  # ours; the other functions shall have their reports
-                reports[name] = Report(
-                    name, "unknown", f"the check itself failed: {type(error).__name__}: {error}"
-                )
-    return reports
+    names = present(module, FUNCTIONS)
+    if not names:
+        raise ValueError(nothing_to_check(public_names(module)))
+    observe = in_process(module)
+    return {name: check_observed(observe, name) for name in names}
 
 
-def check_function(
-    module: Any, name: str, reference: Any = reference, with_forward: bool = True
+def nothing_to_check(names: list[str]) -> str:
+    """What to say where no function has the name of an operation; ``names`` are those there are."""
+    near = {
+        name: close[0]
+        for name in names
+        if (close := difflib.get_close_matches(name.lower(), FUNCTIONS, 1, 0.75))
+    }
+    words = "there is no function with the name of an operation: " + ", ".join(FUNCTIONS)
+    if near:
+        words += "; did you mean " + ", ".join(f"{b} by {a}" for a, b in near.items()) + "?"
+    return words
+
+
+def check_function(module: Any, name: str) -> Report:
+    """Check one function of a module; see ``check_module``."""
+    return check_observed(in_process(module), name)
+
+
+def check_observed(
+    observe: Observe, name: str, with_forward: bool = True, seed: int | None = 0
 ) -> Report:
-    """Check one function of a module; see ``check_module``.
+    """Check one function through an observer, in this process or behind a wall.
 
-    ``with_forward=False`` does not call a module's forward before its backward.
+    Parameters
+    ----------
+    observe : callable
+        Makes a list of calls and tells what was seen; raises ``ObserverLost`` when it cannot.
+    name : str
+        Of the function.
+    with_forward : bool
+        Call the module's forward right before its backward, which may use what it kept.
+    seed : int, optional
+        Of the numbers; None for numbers that nobody can foretell.
     """
-    subject = Subject(module, name, reference, with_forward)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return subject.report()
+    return _Function(observe, name, with_forward, seed).report()
 
 
-class Subject:
-    """A function under test, and how to call it on a case."""
+class _Function:
+    """A function under test."""
 
-    def __init__(self, module: Any, name: str, reference: Any, with_forward: bool):
-        self.module, self.name, self.reference = module, name, reference
-        self.with_forward = with_forward
-        self.function = getattr(module, name)
-        self.operation: Operation = operation_of(name)
+    def __init__(self, observe: Observe, name: str, with_forward: bool, seed: int | None):
+        self.observe, self.name, self.with_forward = observe, name, with_forward
+        self.seeds = np.random.SeedSequence(seed)
+        self.operation = operation_of(name)
         self.is_backward = name == self.operation.backward
-        self.outputs = self.operation.gradients if self.is_backward else self.operation.outputs
-        self.notes: list[str] = []
-        self.findings: list[Finding] = []  # about purity
-        self.kept = [
-            purity.Kept(each) for each in {self.function, self._forward_of_module()} if each
-        ]
+        operation = self.operation
+        self.outputs = operation.gradients if self.is_backward else operation.outputs
         self.trials: list[Trial] = []
-
-    def _forward_of_module(self) -> Callable | None:
-        wanted = self.is_backward and self.with_forward
-        return getattr(self.module, self.operation.forward, None) if wanted else None
-
-    # -- one call ------------------------------------------------------------------------------
-
-    def arguments(self, given: Arguments, seed: int = 1) -> tuple[Arguments, dict[str, np.ndarray]]:
-        """The function's own arguments on a case, and the right answer."""
-        answer = call(getattr(self.reference, self.operation.forward), _copies(given))
-        answer = answer if isinstance(answer, tuple) else (answer,)
-        if not self.is_backward:
-            return given, dict(zip(self.outputs, map(np.asarray, answer)))
-        # a stream of its own: from x's, dy would be x itself wherever their shapes agree
-        dy = (
-            np.random.default_rng((seed, 1))
-            .standard_normal(answer[0].shape)
-            .astype(answer[0].dtype)
-        )
-        own = self.operation.backward_arguments(given, answer, dy)
-        right = call(getattr(self.reference, self.name), _copies(own))
-        return own, dict(zip(self.outputs, right if isinstance(right, tuple) else (right,)))
-
-    def run(self, given: Arguments, own: Arguments) -> dict[str, np.ndarray]:
-        """Call the function, right after its forward if it is a backward. May raise anything."""
-        forward = self._forward_of_module()
-        if forward is not None:
-            with contextlib.suppress(
-                Exception, SystemExit
-            ):  # a forward's failure is its own report's
-                call(forward, _copies(given))
-        return self.named(call(self.function, own))
-
-    def named(self, result: Any) -> dict[str, np.ndarray]:
-        """The result as arrays by name; raises ``_Malformed`` if it is something else."""
-        count = len(self.outputs)
-        if result is None:
-            raise _Malformed(f"{self.name} returns None instead of {', '.join(self.outputs)}")
-        if count == 1 and not isinstance(result, (tuple, list)):
-            result = (result,)
-        if not isinstance(result, (tuple, list)):
-            raise _Malformed(
-                f"{self.name} returns one {type(result).__name__} instead of {count} results "
-                f"({', '.join(self.outputs)})"
-            )
-        if len(result) != count:
-            raise _Malformed(
-                f"{self.name} returns {len(result)} results instead of {count} "
-                f"({', '.join(self.outputs)})"
-            )
-        for name, value in zip(self.outputs, result):
-            if value is None:
-                raise _Malformed(f"{name} is None instead of an array")
-            if not isinstance(
-                value,
-                (np.ndarray, np.number) if name != "loss" else (np.ndarray, np.number, float, int),
-            ):
-                raise _Malformed(f"{name} is a {type(value).__name__} instead of an array")
-            if np.asarray(value).dtype.kind not in "fiub":
-                raise _Malformed(f"{name} has the dtype {np.asarray(value).dtype}")
-        return dict(zip(self.outputs, map(np.asarray, result)))
-
-    def attempt(
-        self, given: Arguments, own: Arguments
-    ) -> tuple[dict[str, np.ndarray] | None, Finding | None]:
-        try:
-            return self.run(given, own), None
-        except _Malformed as error:
-            return None, Finding("wrong_shape", str(error))
-        except (Exception, SystemExit) as error:
-            words = str(error).strip().split("\n")[0]
-            return None, Finding(
-                "crashed",
-                f"{self.name} raises {type(error).__name__}" + (f": {words}" if words else ""),
-            )
-
-    # -- all calls -----------------------------------------------------------------------------
+        self.findings: list[Finding] = []  # about purity
+        self.notes: list[str] = []
+        self.takes_pairs = True
 
     def report(self) -> Report:
-        for case in self.operation.cases:
-            self.try_case(case)
-        finding = self.main_finding()
-        if finding is None or finding.cause in ("unknown", "crashed"):
-            self.findings += self.other_forms()
+        try:
+            finding = self.findings_of_all_cases()
+        except ObserverLost as lost:
+            finding = Finding("crashed", f"{self.name} {lost}")
         findings = [finding] if finding else []
         if finding and finding.cause == "unknown":
             findings = [*self.findings, finding]
-        findings += self.findings
+        else:
+            findings += self.findings
         first = findings[0] if findings else Finding(None, "")
-        others = dict.fromkeys(
-            each.diagnosis for each in findings[1:] if each != first and each.cause != "unknown"
-        )
-        # a right dropout has another mask than ours
-        compared = [] if self.name == "dropout_forward" else diagnosis.comparisons(self.trials)
+        others = dict.fromkeys(each.diagnosis for each in findings[1:] if each != first)
+        return self.written(finding, first, [f"also: {words}" for words in others])
+
+    def written(self, finding: Finding | None, first: Finding, others: list[str]) -> Report:
+        by_values = finding and finding.cause not in ("stateful", "nondeterministic")
+        verdict = "wrong" if by_values else "ok"
         report = Report(
             self.name,
-            *first,
-            comparisons=compared,
-            notes=[*self.notes, *(f"also: {words}" for words in others)],
+            first.cause,
+            first.diagnosis,
+            # a right dropout has another mask than ours
+            [] if self.name == "dropout_forward" else comparisons(self.trials),
+            notes=[*self.notes, *others],
+            edit=first.edit,
         )
-        verdict = (
-            "wrong" if finding and finding.cause not in ("stateful", "nondeterministic") else "ok"
-        )
-        has_gradient = self.is_backward or self.operation.backward is None
         report.forward = "-" if self.is_backward else verdict
-        report.gradient = verdict if has_gradient else "-"
+        report.gradient = verdict if self.is_backward else "-"
         if self.operation.backward is None and self.trials:
             report.forward, report.gradient = (
                 "wrong" if any(t.fails(name) for t in self.trials) else "ok"
                 for name in ("loss", "dscores")
             )
-        impure = self.findings or (finding and finding.cause in ("stateful", "nondeterministic"))
-        report.purity = "wrong" if impure else "ok"
+        report.purity = "wrong" if self.findings or (finding and not by_values) else "ok"
         return report
 
-    def try_case(self, case: Case) -> None:
-        draws = [case.draw(np.random.default_rng(seed)) for seed in (0, 1)]
-        calls = [(given, *self.arguments(given, seed)) for seed, given in enumerate(draws)]
-        results = []
-        for given, own, right in [*calls, calls[0]]:
-            passed = _copies(own)
-            purity.spoil_free_memory(right.values())
-            got, problem = self.attempt(given, passed)
-            if problem and case.optional and problem.cause == "crashed":
-                self.notes.append(f"{case.name}: {problem.diagnosis}")
-                return
-            self.watch_arguments(own, passed, got, case)
-            results.append(
-                (got, {name: array.copy() for name, array in got.items()} if got else None)
+    def findings_of_all_cases(self) -> Finding | None:
+        for case in self.operation.cases:
+            self.try_case(case)
+        finding = self.main_finding()
+        if finding is None:
+            for each in self.other_forms():
+                self.found(each)
+        return finding
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def trial(self, case: str, given: Arguments) -> Trial:
+        """A call to make, and the right answer."""
+        answer, own, right = self.operation.right(given)
+        if self.is_backward:
+            draw = np.random.default_rng(self.seeds.spawn(1)[0])
+            dy = draw.standard_normal(answer[0].shape).astype(answer[0].dtype)
+            answer, own, right = self.operation.right(given, dy)
+        results = right if self.is_backward else answer
+        precision = 1e-4 if any(a.dtype == np.float32 for a in _floats(given)) else 1e-9
+        return Trial(
+            self.name,
+            case,
+            own if self.is_backward else given,
+            given,
+            dict(zip(self.outputs, map(np.asarray, results))),
+            precision=precision,
+        )
+
+    def call(self, trial: Trial, **how: Any) -> Call:
+        before = None
+        if self.is_backward and self.with_forward:
+            before = (self.operation.forward, trial.given, defaults_among(trial.given))
+        arguments = trial.arguments
+        return Call(self.name, arguments, defaults_among(arguments), before, **how)
+
+    def answered(self, trial: Trial, seen: Seen) -> Trial:
+        """The trial with what came back, or with what is wrong with its form."""
+        if seen.crash is not None:
+            return trial._replace(crash=seen.crash)
+        problem = self.problem_of_form(seen)
+        if problem:
+            return trial._replace(problem=Finding("wrong_shape", problem))
+        return trial._replace(got=dict(zip(self.outputs, seen.results)))
+
+    def problem_of_form(self, seen: Seen) -> str | None:
+        wanted = ", ".join(self.outputs)
+        if seen.returned == "None":
+            return f"{self.name} returns None instead of {wanted} (is there a return?)"
+        several = seen.returned in ("tuple", "list")
+        if not several and len(self.outputs) > 1:
+            return (
+                f"{self.name} returns one {seen.returned} instead of {len(self.outputs)} results "
+                f"({wanted})"
             )
-            if len(results) <= 2:
-                self.trials.append(
-                    Trial(self.name, case.name, own, given, right, results[-1][1], problem)
+        if len(seen.results) != len(self.outputs):
+            count = len(seen.results)
+            return (
+                f"{self.name} returns {count} results instead of {len(self.outputs)} ({wanted})"
+            )
+        for name, kind, array in zip(self.outputs, seen.kinds, seen.results):
+            if kind == "None":
+                return f"{name} is None instead of an array"
+            if array is None or (kind == "number" and name != "loss"):
+                return f"{name} is a {kind} instead of an array"
+            if array.dtype.kind not in "fiub":
+                return f"{name} has the dtype {array.dtype}"
+        return None
+
+    def ask(self, *trials: Trial, **how: Any) -> list[Trial]:
+        """Make the calls now."""
+        seen = self.observe([self.call(trial, **how) for trial in trials])
+        return [self.answered(trial, each) for trial, each in zip(trials, seen)]
+
+    def drawn(self, case: Case) -> Arguments:
+        return case.draw(np.random.default_rng(self.seeds.spawn(1)[0]))
+
+    # -- cases ---------------------------------------------------------------------------------
+
+    def try_case(self, case: Case) -> None:
+        first, second = (self.trial(case.name, self.drawn(case)) for _ in range(2))
+        single = self.trial(f"{case.name}, float32", fresh(first.given, np.float32))
+        calls = [
+            self.call(first), self.call(second), self.call(first, pattern=0x3C), self.call(single)
+        ]  # fmt: skip
+        seen = self.observe(calls)
+        answers = [
+            self.answered(t, each) for t, each in zip((first, second, first, single), seen)
+        ]
+        if case.optional and all(each.crash for each in answers):
+            if "equal" in case.name:
+                self.takes_pairs = False
+            if not self.takes_pairs:  # whole numbers only: that is allowed
+                self.notes.append(f"{case.name}: {diagnosis.raises(answers[0])}")
+                return
+        for trial, each in zip(answers, seen):
+            for finding in purity.side_effects(each, self.outputs, self.name, trial.case):
+                self.found(finding)
+        if all(not each.crash for each in (seen[0], seen[2])) and not same(
+            seen[0].results, seen[2].results
+        ):
+            self.found(purity.explain_difference(self.observe, calls[0], self.name))
+            answers = self.without_unwritten(answers)
+        elif bool(seen[0].crash) != bool(seen[2].crash):
+            self.found(
+                Finding(
+                    "stateful", f"{self.name} fails at a repeated call with the same arguments"
                 )
-        first, _, again = (copied for _, copied in results)
-        if first and again and not purity.same(tuple(first.values()), tuple(again.values())):
-            self.differs(*calls[0][:2])
-        for got, copied in results:
-            if got and not purity.same(tuple(got.values()), tuple(copied.values())):
-                self.found(
-                    "stateful",
-                    f"the arrays that {self.name} returned are overwritten by its next call",
-                )
+            )
+        self.trials += [answers[0], answers[1], answers[3]]
 
-    def found(self, cause: str, words: str) -> None:
-        if not any(each.cause == cause for each in self.findings):
-            self.findings.append(Finding(cause, words))
+    def without_unwritten(self, answers: list[Trial]) -> list[Trial]:
+        """0 where memory was never written: then a loop that ends too early looks like one."""
+        first, again = answers[0].got, answers[2].got
+        if not any("never wrote" in each.diagnosis for each in self.findings) or not first:
+            return answers
+        changed = []
+        for trial in answers:
+            got = {name: array.copy() for name, array in (trial.got or {}).items()}
+            for name, array in got.items():
+                if first[name].shape == again[name].shape == array.shape and array.ndim:
+                    array[purity.unwritten(first[name], again[name])] = 0
+            changed.append(trial._replace(got=got or None))
+        return changed
 
-    def explain_difference(self, call: Callable) -> Finding:
-        return purity.explain_difference(call, self.function, self.name, self.kept)
-
-    def repeated(self, given: Arguments, own: Arguments) -> Callable[[], tuple[np.ndarray, ...]]:
-        """The same call, as often as one likes."""
-        return lambda: tuple(each.copy() for each in self.run(given, _copies(own)).values())
-
-    def differs(self, given: Arguments, own: Arguments) -> None:
-        if any(each.cause in ("stateful", "nondeterministic") for each in self.findings):
-            return
-        with contextlib.suppress(Exception, SystemExit):
-            self.findings.append(self.explain_difference(self.repeated(given, own)))
-            return
-        self.found("stateful", f"{self.name} fails at a repeated call with the same arguments")
-
-    def watch_arguments(
-        self, own: Arguments, passed: Arguments, got: dict | None, case: Case
-    ) -> None:
-        for name, array in passed.items():
-            if not isinstance(array, np.ndarray):
-                continue
-            if array.shape != own[name].shape or array.tobytes() != own[name].tobytes():
-                self.found(
-                    "mutates_input",
-                    f"{self.name} changes its argument {name}, in the case {case.name!r}",
-                )
-            for output, result in (got or {}).items():
-                if np.may_share_memory(array, result) and np.shares_memory(array, result):
-                    self.found(
-                        "aliases_input",
-                        f"{output} shares memory with the argument {name}, in the case "
-                        f"{case.name!r}: writing to one changes the other",
-                    )
+    def found(self, finding: Finding) -> None:
+        if not any(each.cause == finding.cause for each in self.findings):
+            self.findings.append(finding)
 
     # -- what is wrong -------------------------------------------------------------------------
 
@@ -271,284 +299,141 @@ class Subject:
         for each in self.findings:
             if each.cause in ("stateful", "nondeterministic"):
                 self.findings.remove(each)
+                if "never wrote" in each.diagnosis:
+                    return self.named_unwritten(each)
                 return each
         if self.name == "dropout_forward":
-            return dropout_properties(self)
-        for trial in self.trials:
-            if any(trial.fails(name) for name in self.outputs):
-                if self.is_right_now(trial):  # it comes and goes
-                    return self.explain_difference(self.repeated(trial.given, trial.arguments))
-                has_state = any(kept.changed() for kept in self.kept)
-                for kept in self.kept:
-                    kept.restore()
-                if has_state and self.is_right_now(trial):
-                    return Finding(
-                        "stateful",
-                        f"{self.name} is wrong after other calls, and right again once its globals "
-                        "and default arguments are put back: it keeps state between calls (case "
-                        f"{trial.case!r})",
-                    )
+            found = dropout.properties(self.trials, self.with_other_seed)
+            return found or self.wrong_dtype()
+        if state := self.comes_and_goes():
+            return state
         wrong_type = self.wrong_dtype()
-        finding = diagnosis.diagnose(self.trials)
-        if finding is not None and finding.cause == "crashed":
-            finding = self.ignored_option() or finding
+        finding = diagnosis.diagnose(self.trials, self.operation)
         if finding is None or finding.cause in ("unknown", "wrong_dtype"):
-            return wrong_type or finding
+            ignored = self.ignores_dy() if finding and finding.cause == "unknown" else None
+            return ignored or wrong_type or finding
         return finding
 
-    def is_right_now(self, trial: Trial) -> bool:
-        got, _ = self.attempt(trial.given, _copies(trial.arguments))
-        again = trial._replace(got=got)
-        return not any(again.fails(name) for name in self.outputs)
+    def named_unwritten(self, each: Finding) -> Finding:
+        if self.name == "dropout_forward":
+            return each
+        named = diagnosis.diagnose(self.trials, self.operation)
+        if named is None or named.cause in ("unknown", "crashed", "nan"):
+            return each
+        words = f"{named.diagnosis} (there it returns memory that was never written: np.empty)"
+        return named._replace(diagnosis=words)
+
+    def with_other_seed(self, trial: Trial) -> Trial:
+        given = trial.given | {"seed": trial.given["seed"] + 1}
+        return self.ask(trial._replace(arguments=given, given=given))[0]
+
+    def comes_and_goes(self) -> Finding | None:
+        """Wrong before, right now; or right for whatever comes first in a new shape."""
+        failing = [t for t in self.trials if self.is_wrong(t) and t.answered]
+        for trial in failing[:3]:
+            if not self.is_wrong(self.ask(trial)[0]):
+                return purity.explain_difference(self.observe, self.call(trial), self.name)
+        for first, second, _ in zip(*[iter(self.trials)] * 3):
+            if self.is_wrong(first) or not self.is_wrong(second) or not second.answered:
+                continue
+            images = len(next(iter(first.given.values()))) + 1
+            a, b = (self.trial(t.case, with_images(t.given, images)) for t in (first, second))
+            b_first, a_second, b_again = self.ask(b, a, b)
+            if not self.is_wrong(b_first) and (self.is_wrong(a_second) or self.is_wrong(b_again)):
+                return Finding(
+                    "stateful",
+                    f"{self.name} is right at its first call with a shape and wrong at the next, "
+                    "with other numbers: it keeps something from call to call",
+                )
+            break
+        return None
+
+    def is_wrong(self, trial: Trial) -> bool:
+        return any(trial.fails(name) for name in self.outputs)
+
+    def ignores_dy(self) -> Finding | None:
+        """The same gradient for two different dy."""
+        failing = [trial for trial in self.trials if self.is_wrong(trial) and trial.answered]
+        if not self.is_backward or not failing:
+            return None
+        trial = failing[0]
+        other = trial._replace(arguments=trial.arguments | {"dy": trial.arguments["dy"][::-1] + 1})
+        again = self.ask(other)[0]
+        wrong = [name for name in self.outputs if trial.fails(name)]
+        if again.answered and all(
+            np.array_equal(again.got[name], trial.got[name]) and np.any(trial.got[name])
+            for name in wrong
+        ):
+            return Finding(
+                "dy_ignored",
+                f"{' and '.join(wrong)} does not depend on dy: the same for two different ones",
+            )
+        return None
 
     def wrong_dtype(self) -> Finding | None:
         for trial in self.trials:
             for name, array in (trial.got or {}).items():
                 expected = trial.right[name].dtype
-                if name not in ("loss", "mask") and array.dtype != expected:
+                if name not in ANY_DTYPE and array.dtype != expected:
                     return Finding(
-                        "wrong_dtype", f"{name} has the dtype {array.dtype} instead of {expected}"
+                        "wrong_dtype",
+                        f"{name} has the dtype {array.dtype} instead of {expected}, in the case "
+                        f"{trial.case!r}",
                     )
         return None
 
-    def ignored_option(self) -> Finding | None:
-        """It crashes where stride or padding is set: does it work on a dy of the size without?"""
-        if not self.is_backward or "stride" not in self.trials[0].given:
-            return None
-        for option, default, cause in (
-            ("stride", 1, "stride_ignored"),
-            ("padding", 0, "padding_ignored"),
-        ):
-            for trial in self.trials:
-                given = trial.given
-                if not trial.problem or given.get(option, default) == default:
-                    continue
-                plain = {**given, option: default}
-                with contextlib.suppress(Exception):  # the reference refuses impossible sizes
-                    own, right = self.arguments(plain)
-                    got, _ = self.attempt(given, _copies({**own, option: given[option]}))
-                    again = Trial(self.name, trial.case, own, plain, right, got)
-                    if not any(again.fails(name) for name in self.outputs):
-                        return Finding(
-                            cause,
-                            f"{self.name} ignores {option}: it crashes on dy, and works on the dy "
-                            "that "
-                            f"{option}={default} would give ({trial.problem.diagnosis})",
-                        )
-        return None
-
     def other_forms(self) -> Iterator[Finding]:
-        """The first case again: read-only, non-contiguous, float32, and many times over."""
-        given = self.operation.cases[0].draw(np.random.default_rng(5))
-        own, right = self.arguments(given)
-
-        def wrong(passed, right, precision):
-            got, problem = self.attempt(given, passed)
-            if problem:
-                return problem
-            if self.name == "dropout_forward":
-                return None
-            trial = Trial(
-                self.name, self.operation.cases[0].name, own, given, right, got, None, precision
-            )
-            return diagnosis.diagnose([trial])
-
-        if wrong(_copies(own), right, 1e-9):
-            return  # reported already
-        frozen = _copies(own)
-        for array in frozen.values():
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        if problem := wrong(frozen, right, 1e-9):
-            cause = "mutates_input" if "read-only" in problem.diagnosis else "crashed"
-            yield Finding(cause, f"fails where its arguments are read-only: {problem.diagnosis}")
-        if problem := wrong({name: _strided(value) for name, value in own.items()}, right, 1e-9):
-            yield Finding(
-                "non_contiguous",
-                f"wrong where its arguments are not contiguous in memory: {problem.diagnosis}",
-            )
-        yield from self.in_float32()
+        """A right function once more: read-only, not contiguous, many images, many times over."""
+        for case in self.operation.cases[:2]:
+            trial = self.trial(case.name, self.drawn(case))
+            if finding := self.wrong_in_form(trial, "read-only"):
+                read_only = "read-only" in finding.diagnosis
+                cause = "mutates_input" if read_only else "crashed"
+                words = f"fails where its arguments are read-only: {finding.diagnosis}"
+                yield Finding(cause, words)
+            if finding := self.wrong_in_form(trial, "strided"):
+                yield Finding(
+                    "non_contiguous",
+                    "wrong where its arguments are not contiguous in memory (a transposed or "
+                    f"sliced array): {finding.diagnosis}",
+                )
         yield from self.races()
 
+    def wrong_in_form(self, trial: Trial, form: str) -> Finding | None:
+        answered = self.ask(trial, form=form)[0]
+        if self.name != "dropout_forward":
+            return diagnosis.diagnose([answered], self.operation)
+        if answered.crash:
+            return Finding("crashed", diagnosis.raises(answered))
+        return answered.problem
+
     def races(self) -> Iterator[Finding]:
-        """Many calls on the smallest case with several images, among which threads share work."""
-        several = [trial for trial in self.trials if next(iter(trial.given.values())).shape[0] > 1]
-        given, own = min(
-            ((trial.given, trial.arguments) for trial in several),
-            key=lambda each: sum(np.size(value) for value in each[1].values()),
-        )
-
-        again = self.repeated(given, own)
-        with contextlib.suppress(_Malformed):
-            if purity.repeats_differ(again):
-                yield self.explain_difference(again)
-
-    def in_float32(self) -> Iterator[Finding]:
-        given = {
-            name: value.astype(np.float32)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            else value
-            for name, value in self.operation.cases[0].draw(np.random.default_rng(5)).items()
-        }
-        own, right = self.arguments(given)
-        got, problem = self.attempt(given, _copies(own))
-        if problem:
-            yield Finding(problem.cause, f"in float32: {problem.diagnosis}")
-            return
-        for name, array in got.items():
-            if name not in ("loss", "mask") and array.dtype != right[name].dtype:
-                yield Finding(
-                    "wrong_dtype",
-                    f"{name} has the dtype {array.dtype} where the arguments are float32",
-                )
-                return
-        trial = Trial(self.name, "float32", own, given, right, got, None, 1e-4)
-        if self.name != "dropout_forward" and (finding := diagnosis.diagnose([trial])):
-            yield Finding(finding.cause, f"in float32: {finding.diagnosis}")
-
-
-class _Malformed(Exception):
-    """A result that is not what was asked for."""
-
-
-def _copies(arguments: Arguments) -> Arguments:
-    return {
-        name: value.copy() if isinstance(value, np.ndarray) else value
-        for name, value in arguments.items()
-    }
-
-
-def _strided(value: Any) -> Any:
-    """The same array on every second element of a memory with reversed axes."""
-    if not isinstance(value, np.ndarray) or not value.ndim:
-        return value
-    memory = np.zeros([2 * extent for extent in value.shape[::-1]], value.dtype)
-    view = memory[tuple(slice(None, None, 2) for _ in value.shape)].T
-    view[...] = value
-    return view
-
-
-# ---------------------------------------------------------------------------------------------
-# Dropout, which is random by right, is judged by its properties
-# ---------------------------------------------------------------------------------------------
-
-
-def dropout_properties(subject: Subject) -> Finding | None:
-    """Mask of zeros and ones, kept share, scaling, one mask a seed, another for another."""
-    answered = [trial for trial in subject.trials if trial.problem is None]
-    for trial in answered:
-        for name, array in trial.got.items():
-            if array.shape != trial.right[name].shape:
-                return Finding(
-                    "wrong_shape",
-                    f"{name} has the shape {array.shape} instead of {trial.right[name].shape} "
-                    f"in the case {trial.case!r}",
-                )
-    for test in (_mask_values, _rate, _scaling, _shared_mask):
-        if answered and (finding := test(answered)):
-            return finding
-    for trial in subject.trials:
-        if trial.problem:
-            return Finding(
-                trial.problem.cause, f"{trial.problem.diagnosis}, in the case {trial.case!r}"
-            )
-    return _seeds(subject) or subject.wrong_dtype()
-
-
-def _mask_values(trials: list[Trial]) -> Finding | None:
-    for trial in trials:
-        mask, rate = trial.got["mask"].astype(float), trial.given["rate"]
-        if not np.isin(mask, (0, 1)).all():
-            if diagnosis.close(mask, np.where(mask != 0, 1 / (1 - rate), 0), 1e-6).all():
-                return Finding(
-                    "constant_factor",
-                    "the mask holds 0 and 1 / (1 - rate); it should hold 0 and 1, or be bool",
-                )
-            return Finding(
-                "unknown",
-                f"the mask should hold 0 and 1 only, or be bool; it holds {mask.min():g} to "
-                f"{mask.max():g}",
-            )
-    return None
-
-
-def _rate(trials: list[Trial]) -> Finding | None:
-    """The kept share of all trials together, within five standard deviations."""
-    worst = None
-    for trial in trials:
-        x, rate = trial.given["x"], trial.given["rate"]
-        kept, nonzero = trial.got["mask"].astype(bool), trial.got["y"] != 0
-        slack = 5 * np.sqrt(rate * (1 - rate) / x.size)
-        if abs(kept.mean() - (1 - rate)) <= slack:
-            continue
-        inverted = abs(kept.mean() - rate) <= slack
-        if abs(nonzero.mean() - (1 - rate)) <= slack and np.array_equal(nonzero, ~kept):
-            worst = Finding(
-                "mask_inverted",
-                "the mask is 1 where a value is dropped; it should be 1 where it is kept",
-            )
-        elif inverted:
-            worst = Finding(
-                "rate_inverted",
-                f"values are kept with probability rate, not 1 - rate: at rate {rate:g} "
-                f"{kept.mean():.0%} are kept",
-            )
-        else:
-            return Finding(
-                "wrong_rate",
-                f"at rate {rate:g} {kept.mean():.0%} of the values are kept, not {1 - rate:.0%}",
-            )
-    return worst
-
-
-def _scaling(answered: list[Trial]) -> Finding | None:
-    trials = [
-        trial._replace(
-            right={
-                "y": np.where(trial.got["mask"], trial.given["x"], 0) / (1 - trial.given["rate"])
-            },
-            got={"y": trial.got["y"]},
-        )
-        for trial in answered
-    ]
-
-    def mistakes(trial: Trial) -> Iterator[Fault]:
-        # y is to x what dx is to dy
-        for fault in faults(
-            "dropout_backward",
-            {"dy": trial.given["x"], "mask": mask_of[id(trial.given)], "rate": trial.given["rate"]},
-            {},
+        """Many calls with many images, among which threads share the work."""
+        case = next(each for each in self.operation.cases if "differ" in each.name or
+                    "rate 0.5" in each.name or "ignored" in each.name)  # fmt: skip
+        trial = self.trial(case.name, with_images(self.drawn(case), RACING_IMAGES))
+        call = self.call(trial, repeat=purity.REPEATS)
+        seen = self.observe([call])[0]
+        answered = self.answered(trial._replace(case=f"{case.name}, {RACING_IMAGES} images"), seen)
+        if not purity.is_steady(seen):
+            yield purity.explain_difference(self.observe, call._replace(repeat=1), self.name)
+        elif self.name != "dropout_forward" and (
+            found := diagnosis.diagnose([answered], self.operation)
         ):
-            if fault.cause != "dy_ignored":
-                yield Fault(fault.cause, fault.sentence, {"y": fault.answer("dx")})
-
-    mask_of = {id(trial.given): trial.got["mask"] for trial in answered}
-    return diagnosis.diagnose(trials, mistakes)
+            yield found._replace(diagnosis=f"with {RACING_IMAGES} images: {found.diagnosis}")
 
 
-def _shared_mask(trials: list[Trial]) -> Finding | None:
-    for trial in trials:
-        mask = trial.got["mask"].astype(bool)
-        if not 0 < trial.given["rate"] < 1 or mask.size < 100:
-            continue
-        for axis, name in zip(range(mask.ndim), ("images", "rows", "columns", "channels")):
-            if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all():
-                return Finding(
-                    "mask_shared",
-                    f"all {name} have the same mask; every value should be drawn on its own",
-                )
-    return None
+def _floats(given: Arguments) -> list[np.ndarray]:
+    return [v for v in given.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
 
 
-def _seeds(subject: Subject) -> Finding | None:
-    """The first draw of two cases with another seed."""
-    for trial in subject.trials:
-        if not 0 < trial.given["rate"] < 1:
-            continue
-        given = {**trial.given, "seed": trial.given["seed"] + 1}
-        got, problem = subject.attempt(given, _copies(given))
-        if problem:
-            return Finding(problem.cause, f"{problem.diagnosis}, with another seed")
-        if np.array_equal(got["mask"], trial.got["mask"]):
-            return Finding("seed_ignored", "the mask is the same for two different seeds")
-    return None
+def comparisons(trials: list[Trial]) -> list[Comparison]:
+    """For every array the first trial in which it is wrong, else the first of all."""
+    lines = []
+    for name in trials[0].right if trials else ():
+        usable = [trial for trial in trials if trial.wrong(name) is not None]
+        if usable:
+            trial = next((each for each in usable if each.fails(name)), usable[0])
+            got, right = (np.asarray(a, float) for a in (trial.got[name], trial.right[name]))
+            lines.append(Comparison(name, got, right, trial.wrong(name), where=trial.case))
+    return lines

@@ -97,14 +97,18 @@ class Seen(NamedTuple):
     """
 
     returned: str = "None"
-    kinds: list[str] = []
-    results: list[np.ndarray | None] = []
+    kinds: Sequence[str] = ()
+    results: Sequence[np.ndarray | None] = ()
     crash: Crash | None = None
-    changed: list[str] = []
-    shared: list[tuple[int, str]] = []
+    changed: Sequence[str] = ()
+    shared: Sequence[tuple[int, str]] = ()
     overwritten: bool = False
-    order: list[int] = []
-    distinct: list[list[np.ndarray | None]] = []
+    order: Sequence[int] = ()
+    distinct: Sequence[Sequence[np.ndarray | None]] = ()
+
+
+class ObserverLost(Exception):
+    """The process that observes has gone: it died, hung, or sent nonsense. Says how, in words."""
 
 
 Observe = Callable[[Sequence[Call]], list[Seen]]
@@ -130,6 +134,11 @@ def observe(module: Any, calls: Sequence[Call]) -> list[Seen]:
         one._replace(overwritten=not same(one.results, _copies(live)) if live else False)
         for one, live in zip(seen, alive)
     ]
+
+
+def answer(module: Any, calls: Sequence[Sequence[Any]]) -> list[Seen]:
+    """``observe`` for calls that came through a pipe, as plain tuples."""
+    return observe(module, [Call(*each) for each in calls])
 
 
 def same(first: Sequence[np.ndarray | None], second: Sequence[np.ndarray | None]) -> bool:
@@ -351,7 +360,3 @@ def public_names(module: Any) -> list[str]:
         and callable(value := lookup(module, name))
         and not isinstance(value, (type, types.ModuleType))
     ]
-
-
-class ObserverLost(Exception):
-    """The process that observes has gone: it died, hung, or sent nonsense. Says how, in words."""

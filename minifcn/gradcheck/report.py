@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -101,6 +102,9 @@ class Report:
         "ok", "wrong", or "-" where that was not checked.
     table : str
         One line per array compared.
+    edit : sequence of (str, str)
+        The mistake as lines of the textbook, right and wrong, where it is one. It shows the right
+        line, so neither ``str`` nor feedback that is graded shows it.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Report:
     gradient: str = "-"
     purity: str = "-"
     notes: list[str] = field(default_factory=list)
+    edit: Sequence[tuple[str, str]] = ()
 
     @property
     def ok(self) -> bool:
@@ -138,8 +143,14 @@ class Report:
             lines.append(f"worst: {self.worst} ({share:.0%} of {comparison.array} is wrong)")
         return "\n".join([*lines, self.table, *self.notes])
 
-    def figure(self):
+    def figure(self, edit: bool = False):
         """Where the error lies: over rows and columns, and along the other axes.
+
+        Parameters
+        ----------
+        edit : bool
+            Below, show the mistake as a difference of the textbook, if it is one. That shows the
+            right line.
 
         Returns
         -------
@@ -160,6 +171,15 @@ class Report:
             for (heat, bars), comparison in zip(grid, shown):
                 _heat_map(figure, heat, comparison)
                 _share_along_axes(bars, comparison)
+        if edit and self.edit:
+            lines = [line for old, new in self.edit for line in (f"- {old}", f"+ {new}")]
+            figure.supxlabel(
+                "\n".join(["the textbook (-) and this mistake (+):", *lines]),
+                family="monospace",
+                fontsize=9,
+                ha="left",
+                x=0.02,
+            )
         return figure
 
 

@@ -1,0 +1,367 @@
+"""General causes: mistakes that any function can have, seen in the arrays alone.
+
+Three kinds: the right answer, changed (its sign, a factor, its axes, a row left out); the right
+answer to changed arguments (a weight read in another order, a row of x left out); and, for
+functions that are no operation of the textbook, a few answers that do not need the right one. What
+a mistake predicts is compared with what came back, as for the named mistakes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minifcn.gradcheck.cases import Operation, as_tuple, call, fresh
+from minifcn.gradcheck.mistakes import divisor_of
+from minifcn.gradcheck.report import axis_names
+from minifcn.gradcheck.trials import Trial
+from minifcn.ops import reference
+
+Prediction = np.ndarray | str | None  # an array, the name of an exception, or nothing to say
+
+
+class Candidate(NamedTuple):
+    """A mistake that may explain what came back. ``predict(trial, array's name)``."""
+
+    cause: str
+    sentence: str
+    predict: Callable[[Trial, str], Prediction]
+    edit: Callable[[], list[tuple[str, str]]] = list
+
+
+PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}  # else channel
+WORDS = {"ki": "kernel row", "kj": "kernel column", "f": "output channel", "class": "class"}
+
+
+# ---------------------------------------------------------------------------------------------
+# The right answer, changed
+# ---------------------------------------------------------------------------------------------
+
+
+def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
+    """Candidates for one array; ``trial`` gives its number of axes, and what else there is."""
+    right = trial.right[name]
+    letters = axis_names(name, right.ndim)
+    found: list[Candidate] = []
+
+    def add(cause: str, sentence: str, change: Callable[[np.ndarray, Trial], Prediction]) -> None:
+        def predict(trial, name):
+            array = np.asarray(trial.right[name])
+            return change(array, trial) if array.ndim == right.ndim else None
+
+        found.append(Candidate(cause, sentence, predict))
+
+    add("zero", "{array} is 0 everywhere", lambda a, t: np.zeros(a.shape))
+    for other in trial.right:
+        if other != name:
+            add("results_swapped", f"{{array}} holds what belongs into {other}",
+                lambda a, t, other=other: t.right[other])  # fmt: skip
+    for axis, letter in enumerate(letters):
+        cause = "kernel_flipped" if letter in ("ki", "kj") else "flipped"
+        add(cause, f"{{array}} is flipped along {letter}", lambda a, t, k=axis: np.flip(a, k))
+    if right.ndim == 4:
+        both = (0, 1) if letters[0] == "ki" else (1, 2)
+        add("kernel_flipped" if both == (0, 1) else "flipped",
+            f"{{array}} is flipped along {letters[both[0]]} and {letters[both[1]]}",
+            lambda a, t: np.flip(a, both))  # fmt: skip
+    for order in itertools.permutations(range(right.ndim)):
+        if order == tuple(range(right.ndim)):
+            continue
+        cause = order_cause(trial.function, name, order)
+        words = ", ".join(letters[k] for k in order)
+        add(cause, f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
+            lambda a, t, order=order: a.transpose(order))  # fmt: skip
+        add(cause, f"{{array}} has the order ({words}) in memory, reshaped to the right shape, "
+            "where a transpose is needed",
+            lambda a, t, order=order: a.transpose(order).reshape(a.shape))  # fmt: skip
+        if letters[0] == "ki":
+            add(cause, f"{{array}} has its axes in the order ({words}), and the kernel flipped",
+                lambda a, t, order=order: a[::-1, ::-1].transpose(order))  # fmt: skip
+    for axis, letter in enumerate(letters):
+        for step, words in ((1, "up"), (-1, "down")):
+            add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
+                lambda a, t, step=step, k=axis: np.roll(a, step, k))  # fmt: skip
+    if right.ndim > 1:
+        add("last_image_missing", "every image of {array} is that of the first",
+            lambda a, t: np.broadcast_to(a[:1], a.shape))  # fmt: skip
+    add("abs", "{array} is the absolute value of the right answer", lambda a, t: np.abs(a))
+    add("wrong_shape", "{array} has the right values, but all in one axis: its shape is lost",
+        lambda a, t: a.ravel() if a.ndim > 1 else None)  # fmt: skip
+    add("wrong_shape", "{array} has the right values, but lost its axes of extent 1 (np.squeeze)",
+        lambda a, t: a.squeeze() if 1 in a.shape else None)  # fmt: skip
+    found += left_out(name, letters)
+    add("wrong_order", "{array} holds the right values in a wrong order: look at each reshape and "
+        "transpose (a reshape never exchanges axes)",
+        lambda a, t: t.got[name] if _same_values(a, t.got.get(name)) else None)  # fmt: skip
+    return found
+
+
+def _same_values(right: np.ndarray, got: np.ndarray | None) -> bool:
+    if got is None or got.size != right.size or np.unique(right).size < 3:
+        return False
+    if right.dtype.kind != "f" or got.dtype.kind != "f" or not np.isfinite(got).all():
+        return False
+    a, b = np.sort(right, axis=None), np.sort(got, axis=None)
+    return bool((np.abs(a - b) <= 1e-6 * np.abs(a).max()).all())
+
+
+def order_cause(function: str, name: str, order: tuple[int, ...]) -> str:
+    """The cause for axes in a wrong order."""
+    if name.removeprefix("d") in ("weight", "w"):
+        moved = {k for k, place in enumerate(order) if k != place}
+        if len(order) == 2 or moved == {2, 3}:
+            transposed = function.startswith("conv_transpose2d")
+            return "in_out_exchanged" if transposed else "channel_axes_swapped"
+        if moved <= {0, 1} or order == (1, 0, 3, 2):
+            return "kernel_axes_swapped"
+    return "axes_swapped"
+
+
+def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
+    """The last or first row, column, ... left at 0, or let through as it came in."""
+    found = []
+    for which, index in (("last", -1), ("first", 0)):
+        places = [(letter,) for letter in letters]
+        places += [both for both in (("i", "j"), ("ki", "kj")) if set(both) <= set(letters)]
+        for place in places:
+            part = PARTS.get(place[0], "channel")
+            words = " and ".join(map(word, place))
+
+            def predict(trial, name, place=place, index=index, source=None):
+                result = np.array(trial.right[name], float)
+                axes = axis_names(name, result.ndim)
+                if not set(place) <= set(axes):
+                    return None
+                for axis in map(axes.index, place):
+                    place = (slice(None),) * axis + (index,)
+                    result[place] = 0 if source is None else source(trial)[place]
+                return result
+
+            def through(trial, name, predict=predict):
+                source = trial.arguments.get("dy", trial.arguments.get("x"))
+                if source is None or source.shape != trial.right[name].shape:
+                    return None
+                return predict(trial, name, source=lambda t: source)
+
+            cause = f"{which}_{part}_missing"
+            found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
+                                   "is left out", predict))  # fmt: skip
+            found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
+                                   "is passed through unchanged", through))  # fmt: skip
+    return found
+
+
+def word(letter: str) -> str:
+    return WORDS.get(letter, PARTS.get(letter, "channel"))
+
+
+def averaged(trial: Trial) -> list[Candidate]:
+    """A mean where a sum is right, the reverse, and other numbers that one multiplies by."""
+    found = []
+    for words in counts(trial):
+        for cause, verb, power, rest in (
+            ("mean_for_sum", "divided by", -1, ": a mean where a sum is right"),
+            ("sum_for_mean", "times", 1, ": a sum where a mean is right"),
+        ):
+            found.append(Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}",
+                                   _scaled(counts, words, power)))  # fmt: skip
+    for words in other_numbers(trial):
+        for verb, power in (("divided by", -1), ("times", 1)):
+            found.append(Candidate("constant_factor", f"{{array}} is the right answer {verb} "
+                                   f"{words}", _scaled(other_numbers, words, power)))  # fmt: skip
+    return found
+
+
+def _scaled(numbers: Callable[[Trial], dict[str, float]], words: str, power: int) -> Callable:
+    def predict(trial, name):
+        count = numbers(trial).get(words)
+        return trial.right[name] * float(count) ** power if count else None
+
+    return predict
+
+
+def counts(trial: Trial) -> dict[str, float]:
+    """Numbers that one divides by, or forgets to."""
+    found: dict[str, float] = {}
+    for name in ("dy", "x", "scores"):
+        array = trial.arguments.get(name, trial.given.get(name))
+        if not isinstance(array, np.ndarray) or array.ndim < 2:
+            continue
+        spatial = int(np.prod(array.shape[1:-1]))
+        found |= {
+            "the number of images": array.shape[0],
+            f"the number of pixels of {name}": spatial,
+            f"the number of pixels of {name} in all images": array.shape[0] * spatial,
+            f"the size of {name}": array.size,
+        }
+        if array.ndim == 4:
+            found |= {
+                f"the rows of {name}": array.shape[1],
+                f"the columns of {name}": array.shape[2],
+                f"the images and rows of {name}": array.shape[0] * array.shape[1],
+            }
+        found[f"the number of channels of {name}"] = array.shape[-1]
+        found[f"the images and channels of {name}"] = array.shape[0] * array.shape[-1]
+    return found
+
+
+def other_numbers(trial: Trial) -> dict[str, float]:
+    weight, found = trial.given.get("weight"), {}
+    if weight is not None and weight.ndim == 4:
+        found["the number of cells of the kernel"] = weight.shape[0] * weight.shape[1]
+        found["the size of the kernel, input channels included"] = weight.size // weight.shape[3]
+    for option in ("stride", "factor", "size"):
+        value = trial.given.get(option)
+        if isinstance(value, int):
+            found |= {f"the {option}": value, f"the {option} squared": value**2}
+    for words, count in counts(trial).items():
+        found[f"the square root of {words}"] = count**0.5
+    return found
+
+
+def sign() -> Candidate:
+    return Candidate("sign", "{array} is minus the right answer", lambda t, n: -1.0 * t.right[n])
+
+
+def constant(factor: float) -> list[Candidate]:
+    """A factor that is the same in all trials."""
+    if not factor:
+        return []
+    return [
+        Candidate("constant_factor", f"{{array}} is {factor:.6g} times the right answer",
+                  lambda t, n: factor * t.right[n])
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------
+# The right answer to changed arguments
+# ---------------------------------------------------------------------------------------------
+
+
+def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]:
+    """A function of the textbook called with arguments that someone misread."""
+    function, outputs = getattr(reference, trial.function), tuple(trial.right)
+
+    def candidate(cause: str, sentence: str, change: Callable[[Trial], Any]) -> Candidate:
+        def predict(trial, name):
+            arguments = change(trial)
+            if arguments is None:
+                return None
+            return dict(zip(outputs, as_tuple(call(function, fresh(arguments)))))[name]
+
+        return Candidate(cause, sentence, predict)
+
+    if operation.name == "softmax_cross_entropy":
+        yield from _pixels_left_out(candidate)
+        return
+    for array, value in trial.arguments.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or array == "y":
+            continue
+        letters = axis_names(array, value.ndim)
+        for order in itertools.permutations(range(value.ndim)):
+            if order == tuple(range(value.ndim)) or (array != "weight" and order[0] != 0):
+                continue
+            cause = order_cause(trial.function, array, order)
+            words = ", ".join(letters[k] for k in order)
+            for how, change in _reorderings(order, array == "weight"):
+                yield candidate(cause, f"{{array}} comes out as if {array} were {how} ({words})",
+                                _with(array, change))  # fmt: skip
+        for part in left_out(array, letters):
+            if "passed" in part.sentence:
+                continue
+            sentence = part.sentence.replace("right but for", "what comes out without")
+            sentence = sentence.replace(", which is left out", f" of {array}: it is left out")
+
+            def change(trial, part=part, array=array):
+                fake = trial._replace(right={array: trial.arguments[array]})
+                changed = part.predict(fake, array)
+                dtype = trial.arguments[array].dtype
+                return None if changed is None else trial.arguments | {array: changed.astype(dtype)}
+
+            yield candidate(part.cause, sentence, change)
+
+
+def _with(array: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Callable:
+    def changed(trial: Trial) -> dict[str, Any] | None:
+        value = change(trial.arguments[array])
+        if value is None or value.shape != trial.arguments[array].shape:
+            return None
+        return trial.arguments | {array: value}
+
+    return changed
+
+
+def _reorderings(order: tuple[int, ...], also_flipped: bool) -> Iterator[tuple[str, Callable]]:
+    inverse = tuple(np.argsort(order))
+    yield "transposed to the order", lambda a: a.transpose(order)
+    yield (
+        "stored in the order",
+        lambda a: a.reshape([a.shape[k] for k in order]).transpose(inverse),
+    )
+    yield (
+        "transposed and then reshaped back from the order",
+        lambda a: a.transpose(order).reshape(a.shape),
+    )
+    if also_flipped:
+        yield (
+            "flipped, and transposed to the order",
+            lambda a: a[::-1, ::-1].transpose(order) if a.ndim == 4 else None,
+        )
+
+
+def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
+    """Pixels at an end of an axis that the loss leaves out, and perhaps counts all the same."""
+    for axis, part in enumerate(("image", "row", "column")):
+        for which, index in (("last", -1), ("first", 0)):
+
+            def without(trial, axis=axis, index=index):
+                labels = trial.arguments["labels"].astype(np.int64)
+                labels[(slice(None),) * axis + (index,)] = trial.arguments["ignore"]
+                return trial.arguments | {"labels": labels}
+
+            yield candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}",
+                            without)  # fmt: skip
+
+            def counted(trial, name, without=without):
+                given = without(trial) | {"reduction": "sum"}
+                loss, dscores = call(reference.softmax_cross_entropy, given)
+                total = loss if name == "loss" else dscores
+                return np.asarray(total / (divisor_of(trial.given) or 1.0))
+
+            yield Candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}, "
+                            "but counts its pixels in the mean", counted)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------
+# Without a textbook: the gradient of a function that is no operation
+# ---------------------------------------------------------------------------------------------
+
+
+def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
+    """Answers that follow from dy and the inputs, whatever the function is."""
+    right = trial.right[name]
+    dy, x = trial.arguments.get("dy"), trial.given.get(name.removeprefix("d"))
+    if not isinstance(dy, np.ndarray):
+        return
+
+    def fixed(cause: str, sentence: str, array: np.ndarray) -> Candidate:
+        return Candidate(cause, sentence, lambda t, n: array)
+
+    if isinstance(x, np.ndarray) and dy.shape == right.shape:
+        for of, array in (("its input", x), ("dy", dy)):
+            for sign, mask in ((">", array > 0), (">=", array >= 0), ("<", array < 0)):
+                yield fixed("relu_mask", f"{{array}} is dy where {of} {sign} 0, else 0",
+                            np.where(mask, dy, 0))  # fmt: skip
+        yield fixed("derivative_missing", "{array} is dy itself: the derivative is not multiplied "
+                    "in", dy)  # fmt: skip
+        yield fixed("dy_ignored", "{array} is its input, not a gradient", x)
+    if right.ndim == 1 and dy.ndim > 1 and dy.shape[-1] == right.size:
+        axes = tuple(range(dy.ndim - 1))
+        for count in range(dy.ndim + 1):
+            for over in itertools.combinations(range(dy.ndim), count):
+                if over != axes:
+                    yield fixed("bias_axes", f"{{array}} is dy summed over the axes {over}, not "
+                                f"over {axes}", dy.sum(axis=over))  # fmt: skip
