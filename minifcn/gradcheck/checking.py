@@ -1,30 +1,32 @@
 """``check``: is ``backward`` the gradient of ``forward``? For any pair of NumPy functions.
 
-The answer is a ``Report``; by default a failure raises. ``check_layer`` and ``check_model`` bring
-objects with parameters into the same form, ``check_adjoint`` is the quick and sharp test for linear
-functions.
+What the gradient must be is found by differences, or, for a function that is said to be an
+operation (``like="conv2d"``), read off the textbook. The answer is a ``Report``; by default a
+failure raises. ``check_layer`` and ``check_model`` bring objects with parameters into the same
+form, ``check_adjoint`` is the quick and sharp test for linear functions.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minifcn.gradcheck import diagnosis, purity
+from minifcn.gradcheck.cases import DEFAULTS, OPERATIONS, POOL_DEFAULTS, Arguments, Operation
 from minifcn.gradcheck.differences import (
     Tolerance,
     agreement,
     choose_elements,
     compare_elements,
-    numerical_gradient,
 )
-from minifcn.gradcheck.purity import Finding
-from minifcn.gradcheck.recognition import recognise, unknown_mistakes
+from minifcn.gradcheck.module import comparisons
+from minifcn.gradcheck.observe import Call, Seen, observe, same
 from minifcn.gradcheck.report import Comparison, GradientError, Report
+from minifcn.gradcheck.trials import Finding, Trial
 
 MOST_CROSSINGS = 0.05
 DIRECTIONS = 8
@@ -35,6 +37,7 @@ def check(
     backward: Callable,
     inputs: Sequence[Any],
     strict: bool = True,
+    like: str | None = None,
     *,
     name: str | None = None,
     names: Sequence[str] | None = None,
@@ -43,6 +46,7 @@ def check(
     tolerance: Tolerance | None = None,
     limit: int = 2000,
     seed: int = 0,
+    **options: Any,
 ) -> Report:
     """Check a backward function against central differences of its forward function.
 
@@ -57,6 +61,10 @@ def check(
         float64 arrays get their gradients checked; anything else is passed through.
     strict : bool
         Raise ``GradientError`` on a failure.
+    like : str, optional
+        The operation that the pair is meant to be, such as "conv2d", with the inputs in its order
+        (x, weight, bias). Then the right answers are the textbook's, and a mistake in forward or
+        backward gets a name.
     name : str, optional
         What the report calls the pair; the name of ``backward`` by default.
     names : sequence of str, optional
@@ -64,14 +72,19 @@ def check(
     fast : bool
         For large layers: only 8 random directions per array, instead of its elements.
     step : float
-        h is ``step * max(1, |x|)``.
+        h is ``step`` times the size of x: of the element, or of the median element if that is
+        larger.
     tolerance : Tolerance, optional
-        ``Tolerance(absolute=1e-7, relative=1e-6)``, for one layer.
+        ``Tolerance(absolute=1e-7, relative=1e-6)``, for one layer; the absolute part is relative to
+        the largest element of the gradient.
     limit : int
         Arrays with more elements are checked at that many, corners and borders always, and along 8
         random directions.
     seed : int
         Of dy and of the directions.
+    **options
+        Of the operation, with ``like``: ``stride=2, padding=1``; ``size``, ``factor``; ``labels``,
+        ``ignore``, ``reduction``, ``class_weights``.
 
     Returns
     -------
@@ -82,7 +95,8 @@ def check(
     GradientError
         With ``strict``, if anything is wrong; it has the report as ``.report``.
     ValueError
-        If an input is float32, or none is float64: differences need float64.
+        If an input is float32, or none is float64: differences need float64. If ``like`` is no
+        operation, or the options and inputs do not fit it.
 
     Examples
     --------
@@ -93,48 +107,59 @@ def check(
     >>> check(np.square, lambda dy, x: x * dy, [x], strict=False).diagnosis
     'dx is 0.5 times the right answer'
     """
-    checker = _Checker(
-        forward, backward, inputs, name, names, fast, step, tolerance or Tolerance(), limit, seed
-    )
+    checker = _Pair(forward, backward, inputs, name, names, seed)
+    if like is not None:
+        checker.operation, checker.given = _meant(like, options, checker.inputs)
+    elif options:
+        raise ValueError(f"check has no option {', '.join(options)}; those of an operation need "
+                         f"like=, such as like='conv2d', stride=2")  # fmt: skip
+    settings = {"fast": fast, "step": step, "tolerance": tolerance or Tolerance(), "limit": limit}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        report = checker.report()
+        report = checker.report(settings)
     if strict and not report.ok:
         raise GradientError(report)
     return report
 
 
-class _Malformed(Exception):
-    """What came back is not what was asked for."""
+def _meant(like: str, options: dict[str, Any], inputs: list[Any]) -> tuple[Operation, Arguments]:
+    """The operation, and the arguments of its forward that inputs and options stand for."""
+    known = {each.name: each for each in OPERATIONS if each.name != "dropout"}
+    if like not in known:
+        raise ValueError(f"like={like!r} is no operation; there are {', '.join(known)}")
+    operation = known[like]
+    order = list(operation.cases[0].draw(np.random.default_rng(0)))
+    defaults = POOL_DEFAULTS if like == "max_pool2d" else DEFAULTS
+    if wrong := [name for name in options if name not in order]:
+        raise ValueError(f"{like} has no option {', '.join(wrong)}; it has {', '.join(order)}")
+    free = [name for name in order if name not in options]
+    if len(inputs) > len(free):
+        raise ValueError(f"{like} takes the inputs {', '.join(free)}; {len(inputs)} were given")
+    given = dict(zip(free, inputs)) | options
+    if missing := [name for name in order if name not in given and name not in defaults]:
+        raise ValueError(f"{like} needs {', '.join(missing)} among its inputs or options")
+    return operation, {name: given.get(name, defaults.get(name)) for name in order}
 
-    def __init__(self, cause: str, words: str):
-        super().__init__(words)
-        self.finding = Finding(cause, words)
 
+class _Pair:
+    """A forward and a backward, called through the observer in this process."""
 
-class _Checker:
-    """One run of ``check``."""
-
-    def __init__(self, forward, backward, inputs, name, names, fast, step, tolerance, limit, seed):
-        self.forward, self.backward = forward, backward
+    def __init__(self, forward, backward, inputs, name, names, seed):
+        self.functions = {"forward": forward, "backward": backward}
         self.inputs = list(inputs)
-        self.name = name or getattr(backward, "__name__", "backward").replace(
-            "<lambda>", "backward"
-        )
-        self.fast, self.step, self.tolerance, self.limit = fast, step, tolerance, limit
+        self.name = name or getattr(backward, "__name__", "backward")
+        self.name = self.name.replace("<lambda>", "backward")
         self.rng = np.random.default_rng(seed)
         self.positions = self._differentiable()
         self.names = list(names) if names else _gradient_names(forward, backward, len(self.inputs))
         self.findings: list[Finding] = []
-        self.kept = [purity.Kept(backward), purity.Kept(forward)]
+        self.operation: Operation | None = None
+        self.given: Arguments = {}
 
     def _differentiable(self) -> list[int]:
         for position, value in enumerate(self.inputs):
-            if (
-                isinstance(value, np.ndarray)
-                and value.dtype.kind == "f"
-                and value.dtype != np.float64
-            ):
+            is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+            if is_float and value.dtype != np.float64:
                 raise ValueError(
                     f"input {position} is {value.dtype}, whose rounding hides wrong gradients; "
                     f"check with float64: .astype(np.float64)"
@@ -152,326 +177,364 @@ class _Checker:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def copies(self, inputs=None) -> list[Any]:
-        return [
-            each.copy() if isinstance(each, np.ndarray) else each
-            for each in (self.inputs if inputs is None else inputs)
-        ]
+    def call(self, which: str, inputs: Sequence[Any], dy: Any = None, **how: Any) -> Call:
+        arguments = {label: value for label, value in zip(self.labels(), inputs)}
+        if which == "forward":
+            return Call("forward", arguments, **how)
+        return Call("backward", {"dy": dy, **arguments}, (), ("forward", arguments, ()), **how)
 
-    def call_forward(self, inputs: list[Any]) -> np.ndarray:
-        """y as an array, after checking its form."""
-        y = self._guarded(self.forward, inputs)
-        if y is None:
-            raise _Malformed("wrong_shape", "forward returns None instead of an array")
-        if isinstance(y, tuple):
-            raise _Malformed(
+    def labels(self) -> list[str]:
+        """Names of the inputs, each once."""
+        found = [name.removeprefix("d") for name in self.names]
+        clash = len({*found, "dy"}) <= len(found)
+        return [f"input {k}" for k in range(len(found))] if clash else found
+
+    def see(self, *calls: Call) -> list[Seen]:
+        return observe(self.functions, calls)
+
+    def y_of(self, seen: Seen) -> np.ndarray | Finding:
+        """Forward's result as an array, or what is wrong with it."""
+        if seen.crash is not None:
+            return Finding("crashed", diagnosis.raises(_crashed("forward", seen)))
+        if seen.returned == "None":
+            return Finding("wrong_shape", "forward returns None instead of an array")
+        if seen.returned in ("tuple", "list") or seen.results[0] is None:
+            return Finding(
                 "wrong_shape",
-                f"forward returns {len(y)} results; wrap it so that it returns y alone",
+                f"forward returns {len(seen.results)} results; wrap it so that it returns y alone"
+                if seen.returned in ("tuple", "list")
+                else f"forward returns a {seen.returned} instead of an array",
             )
-        array = np.asarray(y)
-        if array.dtype != np.float64:
-            raise _Malformed("wrong_dtype", f"forward returns {array.dtype} for float64 inputs")
-        if not np.isfinite(array).all():
-            raise _Malformed(
-                "nan",
-                f"forward returns {int((~np.isfinite(array)).sum())} values that are NaN or "
-                "infinite",
-            )
-        return array
+        y = seen.results[0]
+        if y.dtype != np.float64 and not (seen.returned == "number" and y.dtype.kind in "iu"):
+            return Finding("wrong_dtype", f"forward returns {y.dtype} for float64 inputs")
+        if not np.isfinite(y).all():
+            count = int((~np.isfinite(y)).sum())
+            return Finding("nan", f"forward returns {count} values that are NaN or infinite")
+        return y
 
-    def call_backward(self, dy: np.ndarray, inputs: list[Any]) -> list[np.ndarray | None]:
-        """One gradient (or None) per input, after checking number, shapes and dtypes."""
-        self._guarded(self.forward, self.copies(inputs))
-        result = self._guarded(self.backward, [dy, *inputs])
-        if result is None:
-            raise _Malformed("wrong_shape", "backward returns None instead of gradients")
-        if not isinstance(result, (tuple, list)):
-            result = [result] + [None] * (len(inputs) - 1) if len(self.positions) == 1 else [result]
-            if self.positions == [position := self.positions[0]] and position:
-                result[0], result[position] = None, result[0]
-        if len(result) != len(inputs):
-            raise _Malformed(
+    def gradients_of(self, seen: Seen) -> list[np.ndarray | None] | Finding:
+        """One gradient, or None, per input, or what is wrong with them."""
+        if seen.crash is not None:
+            return Finding("crashed", diagnosis.raises(_crashed("backward", seen)))
+        results = list(seen.results)
+        if seen.returned == "None":
+            return Finding("wrong_shape", "backward returns None instead of gradients")
+        if seen.returned not in ("tuple", "list") and len(self.positions) == 1:
+            single, results = results[0], [None] * len(self.inputs)
+            results[self.positions[0]] = single
+        if len(results) != len(self.inputs):
+            return Finding(
                 "wrong_shape",
-                f"backward returns {len(result)} gradients for {len(inputs)} inputs; "
-                "return None where there is none",
+                f"backward returns {len(results)} gradients for {len(self.inputs)} inputs; return "
+                "None where there is none",
             )
-        gradients: list[np.ndarray | None] = []
-        for gradient, value in zip(result, inputs):
-            gradients.append(
-                None
-                if gradient is None or not isinstance(value, np.ndarray)
-                else np.asarray(gradient)
-            )
-        if all(gradients[position] is None for position in self.positions):
-            raise _Malformed("wrong_shape", "backward returns None for every input")
-        return gradients
-
-    def _guarded(self, function: Callable, arguments: list[Any]) -> Any:
-        try:
-            return function(*arguments)
-        except (Exception, SystemExit) as error:
-            which = "forward" if function is self.forward else "backward"
-            raise _Malformed(
-                "crashed", f"{which} raises {type(error).__name__}: {error}"
-            ) from error
+        if all(results[position] is None for position in self.positions):
+            return Finding("wrong_shape", "backward returns None for every input")
+        return results
 
     # -- the check -----------------------------------------------------------------------------
 
-    def report(self) -> Report:
+    def report(self, settings: dict[str, Any]) -> Report:
         report = Report(self.name)
-        try:
-            y = self.call_forward(self.copies())
-            dy = np.asarray(self.rng.standard_normal(y.shape))
-            gradients = self.call_backward(dy.copy(), self.copies())
-        except _Malformed as error:
-            report.cause, report.diagnosis = error.finding
+        seen_y = self.see(self.call("forward", self.inputs))[0]
+        y = self.y_of(seen_y)
+        if isinstance(y, Finding):
+            report.cause, report.diagnosis = y.cause, y.diagnosis
             return report
-        gradients = [None if each is None else each.copy() for each in gradients]
-        self.look_at_purity(y, dy, gradients)
-        report.comparisons = self.compare(dy, gradients)
-        finding = self.explain(y, dy, gradients, report.comparisons)
-        found = [*([finding] if finding else []), *self.findings]
+        dy = np.asarray(self.rng.standard_normal(y.shape))
+        seen = self.see(self.call("backward", self.inputs, dy))[0]
+        gradients = self.gradients_of(seen)
+        if isinstance(gradients, Finding):
+            report.cause, report.diagnosis = gradients.cause, gradients.diagnosis
+            return report
+        self.look_at_purity(seen_y, seen, dy)
+        report.forward = "ok"
+        if self.operation is not None:
+            finding, report.comparisons = self.by_the_textbook(y, dy, gradients)
+            wrong_y = finding and report.comparisons[0].array == self.operation.outputs[0]
+            report.forward = "wrong" if wrong_y else "ok"
+        else:
+            finding, report.comparisons = self.by_differences(dy, gradients, settings)
+        impure = [each for each in self.findings if each.cause in ("stateful", "nondeterministic")]
+        found = [*impure, *([finding] if finding else []), *self.findings]
+        found = [each for k, each in enumerate(found) if each not in found[:k]]
         if finding and finding.cause == "unknown":
             found.sort(key=lambda each: each.cause == "unknown")
         if found:
-            report.cause, report.diagnosis = found[0]
+            report.cause, report.diagnosis, report.edit = found[0]
             report.notes += [f"also: {each.diagnosis}" for each in found[1:]]
         report.gradient = "wrong" if any(c.wrong.any() for c in report.comparisons) else "ok"
         report.purity = "wrong" if self.findings else "ok"
         return report
 
-    def compare(self, dy, gradients) -> list[Comparison]:
-        """Every gradient beside its differences, element by element or along directions."""
-        comparisons = []
+    def look_at_purity(self, seen_y: Seen, seen: Seen, dy: np.ndarray) -> None:
+        """Arguments unchanged, nothing shared, the same again after other calls."""
+        wobble = [
+            each * (1 + 0.1 * self.rng.uniform(-1, 1, each.shape)) if k in self.positions else each
+            for k, each in enumerate(self.inputs)
+        ]
+        _, moved, again_y, again = self.see(
+            self.call("forward", wobble),
+            self.call("backward", wobble, dy + 1),
+            self.call("forward", self.inputs, pattern=0x3C),
+            self.call("backward", self.inputs, dy, pattern=0x3C),
+        )
+        for which, each, results in (
+            ("forward", seen_y, ("y",)),
+            ("backward", seen, tuple(self.names)),
+        ):
+            self.findings += purity.side_effects(each, results, which)
+        if moved.crash is None and again.crash is not None:
+            words = "backward fails at a repeated call with the same arguments"
+            self.findings.append(Finding("stateful", words))
+            return
+        for which, first, later, call in (
+            ("forward", seen_y, again_y, self.call("forward", self.inputs)),
+            ("backward", seen, again, self.call("backward", self.inputs, dy)),
+        ):
+            quick = sum(np.size(each) for each in first.results) <= 64
+            steady = not quick or purity.is_steady(
+                self.see(call._replace(repeat=purity.REPEATS))[0]
+            )
+            if not same(first.results, later.results) or not steady:
+                self.findings.append(purity.explain_difference(self.observe, call, which))
+                return
+        if moved.crash is None:
+            self.look_for_a_stale_cache(wobble, dy + 1)
+
+    def observe(self, calls: Sequence[Call]) -> list[Seen]:
+        return observe(self.functions, calls)
+
+    def look_for_a_stale_cache(self, wobble: list[Any], dy: np.ndarray) -> None:
+        """With one input changed: is the gradient that of the new ones, or still of the first?"""
+        as_first = self.gradients_of(self.see(self.call("backward", self.inputs, dy))[0])
+        for moving in self.positions:
+            inputs = [*self.inputs[:moving], wobble[moving], *self.inputs[moving + 1 :]]
+            moved = self.gradients_of(self.see(self.call("backward", inputs, dy))[0])
+            if isinstance(moved, Finding) or isinstance(as_first, Finding):
+                return
+            for position in self.positions:
+                new, old = moved[position], as_first[position]
+                if new is None or old is None or not np.any(new) or not same([new], [old]):
+                    continue
+                if self.is_slope(position, self.inputs, dy, old) and not self.is_slope(
+                    position, inputs, dy, new
+                ):
+                    words = (
+                        f"{self.names[position]} stays that of the first inputs when "
+                        f"{self.labels()[moving]} changes: backward keeps something from call to "
+                        "call"
+                    )
+                    self.findings.append(Finding("stateful", words))
+                    return
+
+    def is_slope(self, position: int, inputs: list[Any], dy, gradient) -> bool:
+        """Does a gradient agree along one random direction?"""
+        x = inputs[position]
+        if gradient.shape != x.shape:
+            return False
+        direction = self.rng.standard_normal(x.shape) * np.maximum(np.abs(x), np.median(abs(x)))
+        analytic = float(np.sum(gradient * direction))
+        tolerance = Tolerance(1e-4 * abs(analytic), 1e-4)
+        function = self.along(position, inputs)
+        return agreement(function, x, dy, direction, analytic, 1e-6, tolerance)[1]
+
+    def along(self, position: int, inputs: list[Any] | None = None) -> Callable:
+        base = self.inputs if inputs is None else inputs
+
+        def function(x):
+            arguments = [each.copy() if isinstance(each, np.ndarray) else each for each in base]
+            arguments[position] = x
+            return np.array(self.functions["forward"](*arguments), dtype=np.float64)
+
+        return function
+
+    # -- the right answer, by differences --------------------------------------------------------
+
+    def by_differences(self, dy, gradients, settings) -> tuple[Finding | None, list[Comparison]]:
+        lines = []
         for position in self.positions:
             gradient, x, name = gradients[position], self.inputs[position], self.names[position]
             if gradient is None:
                 continue
+            right, wrong, crossings = np.full(x.shape, np.nan), np.zeros(x.shape, bool), 0
+            function = self.along(position)
             if gradient.shape != x.shape:
-                self.findings.append(
-                    Finding(
-                        "wrong_shape", f"{name} has the shape {gradient.shape} instead of {x.shape}"
-                    )
-                )
+                words = f"{name} has the shape {gradient.shape} instead of {x.shape}"
+                self.findings.append(Finding("wrong_shape", words))
                 continue
             if gradient.dtype != np.float64:
-                self.findings.append(
-                    Finding(
-                        "wrong_dtype", f"{name} has the dtype {gradient.dtype} for float64 inputs"
-                    )
-                )
-            function = self.along(position)
-            right, wrong, crossings = np.full(x.shape, np.nan), np.zeros(x.shape, bool), 0
-            if not self.fast:
-                indices = choose_elements(x.shape, self.limit, self.rng)
+                words = f"{name} has the dtype {gradient.dtype} for float64 inputs"
+                self.findings.append(Finding("wrong_dtype", words))
+            if not settings["fast"]:
                 elements = compare_elements(
-                    function, x, dy, gradient, indices, self.step, self.tolerance
+                    function,
+                    x,
+                    dy,
+                    gradient,
+                    choose_elements(x.shape, settings["limit"], self.rng),
+                    settings["step"],
+                    settings["tolerance"],
                 )
-                for element in elements:
-                    right[element.index], wrong[element.index] = (
-                        element.numerical,
-                        not element.agrees,
-                    )
-                crossings = sum(element.crosses for element in elements)
-            if self.fast or x.size > self.limit:
-                self.along_directions(function, position, dy, gradient, right, wrong)
-            comparisons.append(Comparison(name, gradient, right, wrong, crossings))
-        return comparisons
+                for each in elements:
+                    right[each.index], wrong[each.index] = each.numerical, not each.agrees
+                crossings = sum(each.crosses for each in elements)
+            if settings["fast"] or x.size > settings["limit"]:
+                finding = self.along_directions(function, position, dy, gradient, settings)
+                self.findings += [finding] if finding and not wrong.any() else []
+            lines.append(Comparison(name, gradient, right, wrong, crossings))
+        return self.explain(dy, gradients, lines), lines
 
-    def along(self, position: int) -> Callable[[np.ndarray], np.ndarray]:
-        def function(x):
-            inputs = self.copies()
-            inputs[position] = x
-            return np.array(self.forward(*inputs), dtype=np.float64)
-
-        return function
-
-    def along_directions(self, function, position, dy, gradient, right, wrong) -> None:
+    def along_directions(self, function, position, dy, gradient, settings) -> Finding | None:
         """Random directions: every element has a part in each."""
         x = self.inputs[position]
         for _ in range(DIRECTIONS):
             direction = self.rng.standard_normal(x.shape)
             direction /= np.linalg.norm(direction)
             analytic = float(np.sum(gradient * direction))
+            size = settings["tolerance"].absolute * float(np.abs(gradient).max(initial=0))
+            tolerance = settings["tolerance"]._replace(absolute=size)
+            step = settings["step"] * max(1e-300, float(np.linalg.norm(x)) or 1.0)
             numerical, agrees, _ = agreement(
-                function, x, dy, direction, analytic, self.step, self.tolerance
+                function, x, dy, direction, analytic, step, tolerance
             )
-            if not agrees and not wrong.any():
-                self.findings.append(
-                    Finding(
-                        "unknown",
-                        f"the slope along a random direction is {numerical:.6g}, "
-                        f"{self.names[position]} gives "
-                        f"{analytic:.6g}; check a smaller array to see which elements are wrong",
-                    )
+            if not agrees:
+                return Finding(
+                    "unknown",
+                    f"the slope along a random direction is {numerical:.6g}, "
+                    f"{self.names[position]} gives {analytic:.6g}; check a smaller array to see "
+                    "which elements are wrong",
                 )
-                return
+        return None
 
-    def look_at_purity(self, y, dy, gradients) -> None:
-        """Arguments unchanged, nothing shared, the same again after other calls."""
-        inputs, forward_inputs, passed = self.copies(), self.copies(), dy.copy()
-        again_y = self.call_forward(forward_inputs)
-        again = self.call_backward(passed, inputs)
-        for which, values, results in (
-            ("forward", forward_inputs, [again_y]),
-            ("backward", inputs, again),
-            ("backward", [passed], again),
-        ):
-            for k, value in enumerate(values):
-                if not isinstance(value, np.ndarray):
-                    continue
-                original = dy if value is passed else self.inputs[k]
-                label = "dy" if value is passed else self.names[k].removeprefix("d")
-                if value.tobytes() != original.tobytes():
-                    self.findings.append(
-                        Finding("mutates_input", f"{which} changes its argument {label}")
-                    )
-                if any(
-                    result is not None and np.shares_memory(value, result) for result in results
-                ):
-                    self.findings.append(
-                        Finding(
-                            "aliases_input",
-                            f"a result of {which} shares memory with {label}: "
-                            "writing to one changes the other",
-                        )
-                    )
-        moved = [
-            each + 0.1 * self.rng.standard_normal(each.shape) if k in self.positions else each
-            for k, each in enumerate(self.copies())
-        ]
-        try:
-            others = [self.call_backward(dy + 1, self.copies(moved))]
-            for kept in self.kept:
-                kept.restore()
-            others.append(self.call_backward(dy + 1, self.copies(moved)))
-        except _Malformed as error:
-            self.findings.append(error.finding)
-            return
-        for which, function, first in (
-            ("forward", lambda: (self.call_forward(self.copies()),), (y,)),
-            (
-                "backward",
-                lambda: tuple(
-                    np.array(each)
-                    for each in self.call_backward(dy.copy(), self.copies())
-                    if each is not None
-                ),
-                tuple(each for each in gradients if each is not None),
-            ),
-        ):
-            if not purity.same(first, function()) or (
-                sum(map(np.size, first)) <= 64 and purity.repeats_differ(function, seconds=0.2)
-            ):
-                self.findings.append(
-                    purity.explain_difference(
-                        function,
-                        self.forward if which == "forward" else self.backward,
-                        which,
-                        self.kept,
-                    )
-                )
-                return
-        if not purity.same(
-            *(tuple(each for each in other if each is not None) for other in others)
-        ):
-            self.findings.append(
-                Finding(
-                    "stateful",
-                    "backward gives another result after other calls than with its "
-                    "globals and defaults put back: it keeps state between calls",
-                )
-            )
-
-    # -- what is wrong -------------------------------------------------------------------------
-
-    def explain(self, y, dy, gradients, comparisons) -> Finding | None:
-        failed = any(c.wrong.any() for c in comparisons)
-        misshapen = any(each.cause == "wrong_shape" for each in self.findings)
-        tested = sum(c.tested for c in comparisons)
-        crossings = sum(c.crossings for c in comparisons)
-        for each in self.findings:
-            if each.cause in ("stateful", "nondeterministic"):
-                return None
-        if failed and self.ignores_dy(dy, gradients, comparisons):
-            wrong = [c.array for c in comparisons if c.wrong.any()]
+    def explain(self, dy, gradients, lines: list[Comparison]) -> Finding | None:
+        failed = [each for each in lines if each.wrong.any()]
+        tested = sum(each.tested for each in lines)
+        crossings = sum(each.crossings for each in lines)
+        if failed and self.ignores_dy(dy, gradients, failed):
+            words = " and ".join(each.array for each in failed)
             return Finding(
-                "dy_ignored",
-                f"{' and '.join(wrong)} does not depend on dy: the same for two different ones",
+                "dy_ignored", f"{words} does not depend on dy: the same for two different ones"
             )
-        if single := self.single_precision(y, gradients):
+        if single := self.single_precision(lines):
             return single
-        if not failed and not misshapen and not crossings:
-            return None
-        recognised = recognise(self.forward, self.inputs, y, self.numerical)
-        if recognised is not None:
-            trials = recognised.trials(self.forward, self.backward, self.inputs, dy, gradients)
-            if not any(trials[0].fails(name) for name in trials[0].right):  # right, at kinks too
-                for each in comparisons:
-                    each.wrong[...] = False
-                return None
-            finding = diagnosis.diagnose(trials)
-            return Finding(finding.cause, f"{finding.diagnosis} ({recognised.words})")
-        if failed or misshapen:
-            return self.explain_unknown(dy, gradients)
+        if failed:
+            right = {each.array: np.where(each.wrong, each.right, each.got) for each in lines}
+            given = {n.removeprefix("d"): value for n, value in zip(self.names, self.inputs)}
+            got = {each.array: np.asarray(each.got) for each in lines}
+            for each in lines:  # what was not tested is not judged
+                right[each.array][np.isnan(each.right)] = np.nan
+            trial = Trial(
+                self.name, "these inputs", {"dy": dy}, given, right, got, precision=1e-6
+            )
+            return diagnosis.diagnose([trial]) or diagnosis.whereabouts(failed)
         if crossings > MOST_CROSSINGS * tested:
             return Finding(
                 "kinks",
                 f"{crossings} of {tested} elements lie on a kink, where there is no derivative to "
-                "compare with: choose inputs without ties and zeros",
+                "compare with: choose inputs without ties and zeros, or say what the function is "
+                "(like='relu', like='max_pool2d')",
             )
         return None
 
-    def numerical(self, position: int, dy: np.ndarray) -> np.ndarray:
-        return numerical_gradient(self.along(position), self.inputs[position], dy, self.step)
-
-    def single_precision(self, y, gradients) -> Finding | None:
+    def single_precision(self, lines: list[Comparison]) -> Finding | None:
         """Numbers of random float64 arguments that all fit in float32 were rounded to it."""
-        for label, array in (("y", y), *((self.names[p], gradients[p]) for p in self.positions)):
-            if array is None or array.dtype != np.float64 or np.unique(array).size < 3:
+        whole = all((np.round(x) == x).all() for x in map(self.inputs.__getitem__, self.positions))
+        given = all(
+            (x.astype(np.float32) == x).all() for x in map(self.inputs.__getitem__, self.positions)
+        )
+        for each in lines:
+            array = np.asarray(each.got)
+            few = np.unique(array).size < 3 or (np.round(array) == array).all()
+            if array.dtype != np.float64 or few or whole or given:
                 continue
-            fits = array.astype(np.float32) == array
-            given = all(
-                (self.inputs[p].astype(np.float32) == self.inputs[p]).all() for p in self.positions
-            )
-            if fits.all() and not (given and label == "y"):
+            if (array.astype(np.float32) == array).all():
                 return Finding(
                     "wrong_dtype",
-                    f"{label} is float64, but all its values are float32 numbers: it was "
+                    f"{each.array} is float64, but all its values are float32 numbers: it was "
                     "computed or stored in float32",
                 )
         return None
 
-    def ignores_dy(self, dy, gradients, comparisons) -> bool:
+    def ignores_dy(self, dy, gradients, failed: list[Comparison]) -> bool:
         other = np.asarray(np.random.default_rng(99).standard_normal(dy.shape))
-        try:
-            changed = self.call_backward(other, self.copies())
-        except _Malformed:
+        changed = self.gradients_of(self.see(self.call("backward", self.inputs, other))[0])
+        if isinstance(changed, Finding):
             return False
         by_name = dict(zip(self.names, zip(gradients, changed)))
-        wrong = [c.array for c in comparisons if c.wrong.any()]
-        return all(np.any(by_name[name][0]) and np.array_equal(*by_name[name]) for name in wrong)
-
-    def explain_unknown(self, dy, gradients) -> Finding | None:
-        """The differences stand in for the right answer; arrays too large for that are cut out."""
-        right, got, given = {}, {}, {}
-        for position in self.positions:
-            name, gradient = self.names[position], gradients[position]
-            if gradient is not None and self.inputs[position].size <= self.limit:
-                right[name] = self.numerical(position, dy)
-                got[name] = gradient
-                if gradient.shape == right[name].shape:  # a kink is no failure
-                    fine = self.tolerance.agrees(gradient, right[name])
-                    right[name] = np.where(fine, gradient, right[name])
-            given[name.removeprefix("d")] = self.inputs[position]
-        if not right:
-            return Finding(
-                "unknown", "the arrays are too large to try causes: check a smaller case"
-            )
-        trial = diagnosis.Trial(
-            self.name, "these inputs", {"dy": dy}, given, right, got, None, 1e-6
+        return all(
+            np.any(by_name[each.array][0]) and np.array_equal(*by_name[each.array])
+            for each in failed
         )
-        return diagnosis.diagnose([trial], unknown_mistakes)
+
+    # -- the right answer, from the textbook ------------------------------------------------------
+
+    def by_the_textbook(self, y, dy, gradients) -> tuple[Finding | None, list[Comparison]]:
+        forward, backward = self.trials_of(self.given, self.inputs, y, dy, gradients)
+        if forward.fails(self.operation.outputs[0]):
+            more = [trials[0] for trials in self.in_other_cases()]
+            finding = diagnosis.diagnose([forward, *more], self.operation)
+            return self._in_words(finding), comparisons([forward])
+        if not any(backward.fails(name) for name in backward.right):
+            return None, comparisons([backward])
+        more = [trials[1] for trials in self.in_other_cases()
+                if not trials[0].fails(self.operation.outputs[0])]  # fmt: skip
+        finding = diagnosis.diagnose([backward, *more], self.operation)
+        return self._in_words(finding), comparisons([backward])
+
+    def _in_words(self, finding: Finding) -> Finding:
+        words = finding.diagnosis.replace(f"{self.operation.forward} raises", "forward raises")
+        return finding._replace(diagnosis=words)
+
+    def trials_of(self, given, inputs, y, dy, gradients) -> tuple[Trial, Trial]:
+        """Forward and backward as trials of the operation's functions; of a loss both in one."""
+        operation, first = self.operation, self.operation.outputs[0]
+        answer, own, right = operation.right(given, dy)
+        if operation.backward is None:
+            right, gradients = dict(zip(operation.outputs, map(np.asarray, answer))), gradients[0]
+            got = {"loss": y, "dscores": np.asarray(gradients, float) / dy}
+            both = Trial(operation.forward, "these inputs", given, given, right, got)
+            return both, both
+        forward = Trial(
+            operation.forward, "these inputs", given, given, {first: answer[0]}, {first: y}
+        )
+        names = [g for g, n in zip(operation.gradients, operation.inputs) if given[n] is not None]
+        got = {name: np.zeros(0) if g is None else g for name, g in zip(names, gradients)}
+        right = dict(zip(names, right))
+        return forward, Trial(operation.backward, "these inputs", own, given, right, got)
+
+    def in_other_cases(self) -> Iterator[tuple[Trial, Trial]]:
+        """The table's cases with these options, where the pair takes them: more evidence."""
+        arrays = set(self.operation.inputs)
+        plain = len(self.inputs) == len(arrays) and self.operation.backward is not None
+        if not plain or any(self.given[name] is None for name in arrays):
+            return
+        options = {name: value for name, value in self.given.items() if name not in arrays}
+        for number, case in enumerate(self.operation.cases):
+            given = case.draw(np.random.default_rng(number)) | options
+            if any(given[name] is None for name in arrays) or case.optional:
+                continue
+            inputs = [given[name] for name in self.operation.inputs]
+            try:
+                shape = self.operation.right(given)[0][0].shape
+            except (ValueError, ZeroDivisionError):  # these options do not fit this case
+                continue
+            if 0 in shape:
+                continue
+            dy = np.random.default_rng(number + 1).standard_normal(shape)
+            seen_y, seen = self.see(
+                self.call("forward", inputs), self.call("backward", inputs, dy)
+            )
+            y, gradients = self.y_of(seen_y), self.gradients_of(seen)
+            if isinstance(y, Finding) or isinstance(gradients, Finding):
+                continue
+            pair = self.trials_of(given, inputs, y, dy, gradients)
+            yield tuple(each._replace(case=case.name) for each in pair)
+
+
+def _crashed(function: str, seen: Seen) -> Trial:
+    return Trial(function, "", {}, {}, {}, crash=seen.crash)
 
 
 def _gradient_names(forward: Callable, backward: Callable, count: int) -> list[str]:

@@ -21,7 +21,7 @@ from minifcn.gradcheck import edits, hypotheses
 from minifcn.gradcheck.cases import Operation
 from minifcn.gradcheck.hypotheses import Candidate
 from minifcn.gradcheck.mistakes import HELPERS, MISTAKES, Mistake
-from minifcn.gradcheck.report import axis_names
+from minifcn.gradcheck.report import Comparison, axis_names
 from minifcn.gradcheck.trials import Finding, Trial, condition
 from minifcn.ops import reference
 
@@ -50,7 +50,9 @@ def _named(trials, failing, names, operation) -> Finding | None:
     if found := _single_precision(trials, names):
         return found
     answered = [trial for trial in failing if trial.answered]
-    wrong = [name for name in names if any(trial.fails(name) for trial in answered)] or names
+    if not answered:  # an exception alone fits too many mistakes
+        return None
+    wrong = [name for name in names if any(trial.fails(name) for trial in answered)]
     search = _Search(trials, operation)
     explanations = {name: search.explain(name) for name in wrong}
     if not all(explanations.values()):
@@ -274,7 +276,8 @@ def named_candidate(operation: Operation, each: Mistake, function: str) -> Candi
         return Candidate(each.cause, each.sentence, _predictor(lambda trial: each.instead))
     file = operation.file
     changed = edits.replaced(file, each.changes)
-    if not changed or not _reached(file, function) & changed.keys():
+    changed = {name: text for name, text in changed.items() if name in _reached(file, function)}
+    if not changed:
         return None
     return Candidate(
         each.cause,
@@ -475,16 +478,11 @@ def where(some: list[Trial], trials: list[Trial]) -> str:
 
 
 def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
-    """One element is wrong in every case that fails, always at the same end."""
+    """Exactly one element is wrong in every case that fails."""
     wrong = [(t, name, t.wrong(name)) for t in failing for name in names if t.fails(name)]
     if any(mask.sum() != 1 for _, _, mask in wrong) or len({name for _, name, _ in wrong}) > 1:
         return None
     if max(mask.size for _, _, mask in wrong) < 3:
-        return None
-    places = [int(np.flatnonzero(mask)[0]) for _, _, mask in wrong]
-    ends = [place - mask.size for place, (_, _, mask) in zip(places, wrong)]
-    same = len(set(places)) == 1 or len(set(ends)) == 1
-    if len(wrong) > 1 and not same:
         return None
     trial, name, mask = max(wrong, key=lambda each: each[2].size)
     index = tuple(np.argwhere(mask)[0])
@@ -515,6 +513,17 @@ def _place(trials: list[Trial], names: list[str]) -> Finding:
         "unknown",
         f"no known mistake explains {name}: {amount} wrong{_at(name, masks)}, "
         f"{where(failing, trials)}; {example}",
+    )
+
+
+def whereabouts(failed: list[Comparison]) -> Finding:
+    """No mistake fits, or there is too little to tell: the worst element, and where the others."""
+    first = failed[0]
+    share = first.wrong.sum() / max(first.tested, 1)
+    return Finding(
+        "unknown",
+        f"no known mistake explains {first.array}: {share:.0%} of it is wrong"
+        f"{_at(first.array, [first.wrong])}; {first.worst}",
     )
 
 

@@ -72,7 +72,9 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
             continue
         cause = order_cause(trial.function, name, order)
         words = ", ".join(letters[k] for k in order)
-        add(cause, f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
+        image = not name.startswith(("dw", "w")) and right.transpose(order).shape != right.shape
+        add("wrong_shape" if image else cause,
+            f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
             lambda a, t, order=order: a.transpose(order))  # fmt: skip
         add(cause, f"{{array}} has the order ({words}) in memory, reshaped to the right shape, "
             "where a transpose is needed",
@@ -95,11 +97,12 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
     found += left_out(name, letters)
     add("wrong_order", "{array} holds the right values in a wrong order: look at each reshape and "
         "transpose (a reshape never exchanges axes)",
-        lambda a, t: t.got[name] if _same_values(a, t.got.get(name)) else None)  # fmt: skip
+        lambda a, t: t.got[name] if _same_values(a, t, name) else None)  # fmt: skip
     return found
 
 
-def _same_values(right: np.ndarray, got: np.ndarray | None) -> bool:
+def _same_values(right: np.ndarray, trial: Trial, name: str) -> bool:
+    got = trial.got.get(name) if trial.answered else None
     if got is None or got.size != right.size or np.unique(right).size < 3:
         return False
     if right.dtype.kind != "f" or got.dtype.kind != "f" or not np.isfinite(got).all():
@@ -268,7 +271,7 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
             words = ", ".join(letters[k] for k in order)
             for how, change in _reorderings(order, array == "weight"):
                 yield candidate(cause, f"{{array}} comes out as if {array} were {how} ({words})",
-                                _with(array, change))  # fmt: skip
+                                _with(array, value.ndim, change))  # fmt: skip
         for part in left_out(array, letters):
             if "passed" in part.sentence:
                 continue
@@ -276,6 +279,8 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
             sentence = sentence.replace(", which is left out", f" of {array}: it is left out")
 
             def change(trial, part=part, array=array):
+                if trial.arguments[array] is None:
+                    return None
                 fake = trial._replace(right={array: trial.arguments[array]})
                 changed = part.predict(fake, array)
                 dtype = trial.arguments[array].dtype
@@ -284,9 +289,12 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
             yield candidate(part.cause, sentence, change)
 
 
-def _with(array: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Callable:
+def _with(array: str, axes: int, change: Callable[[np.ndarray], np.ndarray | None]) -> Callable:
+    """The trial's arguments with one array of so many axes changed, its shape kept."""
+
     def changed(trial: Trial) -> dict[str, Any] | None:
-        value = change(trial.arguments[array])
+        value = trial.arguments[array]
+        value = change(value) if value is not None and value.ndim == axes else None
         if value is None or value.shape != trial.arguments[array].shape:
             return None
         return trial.arguments | {array: value}

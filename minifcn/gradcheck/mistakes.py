@@ -169,8 +169,8 @@ def dy_mistakes(*, of: str = "dense(dy)") -> list[Mistake]:
                 (of, "np.full_like(dy, dy.sum())")),
         mistake("dy_ignored", "{array} depends on the mean of dy only",
                 (of, "np.full_like(dy, dy.mean())")),
-        mistake("mutates_input", "{array} comes out as if the absolute value of dy were taken",
-                (of, "np.abs(dy)"))._replace(cause="abs"),
+        mistake("abs", "{array} comes out as if the absolute value of dy were taken",
+                (of, "np.abs(dy)")),
     ]  # fmt: skip
 
 
@@ -847,13 +847,17 @@ def divided(cause: str, words: str, of: str, reduction: str = "") -> list[Mistak
     return [mistake(cause, "{array} is " + words, (DIVISOR, new))]
 
 
-def ignored_as(words: str, label: str, counted: str) -> list[Mistake]:
-    """Pixels with the ignore label that take part, as if theirs were another label."""
+def ignored_as(words: str, label: str, counted: str, least: str = "0") -> list[Mistake]:
+    """Pixels with the ignore label that take part, as if theirs were another label.
+
+    ``least`` is what is divided by where no pixel is valid.
+    """
     skip = (IGNORE, "if False:")
     as_label = (LABEL, f"label, ignored = ({label} if labels[i] == ignore else labels[i]), "
                 "labels[i] == ignore")  # fmt: skip
     uncounted = ("total += weight", "total += weight * (not ignored)")
-    changes = (skip, as_label) if counted else (skip, as_label, uncounted)
+    divisor = (DIVISOR, DIVISOR.replace("total", f"(total or {least})"))
+    changes = (skip, as_label) if counted else (skip, as_label, uncounted, divisor)
     words = f"pixels with the ignore label {words}{counted}"
     return [
         Mistake("ignored_not_zero", f"{words}, and their gradient is not 0", changes),
@@ -919,15 +923,15 @@ SOFTMAX_CROSS_ENTROPY = [
             (ONE_HOT, "dscores[i, label] += weight")),
     mistake("onehot_missing", "{array} is minus the one-hot labels, without the softmax",
             (SOFTMAX, "dscores[i, f] = 0")),
-    mistake("onehot_missing", "{array} has the 1 taken off class 0, whatever the pixel's label",
+    mistake("onehot_wrong", "{array} has the 1 taken off class 0, whatever the pixel's label",
             (ONE_HOT, "dscores[i, 0] -= weight")),
-    mistake("onehot_missing", "{array} has the 1 taken off the next class",
+    mistake("onehot_wrong", "{array} has the 1 taken off the next class",
             (ONE_HOT, "dscores[i, (label + 1) % classes] -= weight")),
-    mistake("onehot_missing", "{array} has the 1 taken off the class before",
+    mistake("onehot_wrong", "{array} has the 1 taken off the class before",
             (ONE_HOT, "dscores[i, label - 1] -= weight")),
-    mistake("onehot_missing", "{array} has the 1 taken off every class",
+    mistake("onehot_wrong", "{array} has the 1 taken off every class",
             (ONE_HOT, "dscores[i] -= weight")),
-    mistake("onehot_missing", "{array} divides the softmax by the number of pixels, but not the 1 "
+    mistake("onehot_wrong", "{array} divides the softmax by the number of pixels, but not the 1 "
             "that is taken off", (ONE_HOT, "dscores[i, label] -= weight * divisor_of(given)")),
     mistake("class_weights_ignored", "{array} has the softmax weighted, but not the 1 that is "
             "taken off", (ONE_HOT, "dscores[i, label] -= 1")),
@@ -946,12 +950,15 @@ SOFTMAX_CROSS_ENTROPY = [
         ("have a loss, as if their label were taken modulo the classes", "ignore % classes"),
         ("have a loss, as if their label were cut to the classes",
          "min(max(ignore, 0), classes - 1)"))
-      for each in ignored_as(words, label, counted)],
+      for least in ("0", "1")[:1 if counted else 2]
+      for each in ignored_as(words, label, counted, least)],
     *[mistake("ignored_not_zero", "pixels with the ignore label have the softmax as their gradient"
               + words, (f"{IGNORE}\n            continue", f"{IGNORE}\n            "
               "e = np.exp(scores[i] - scores[i].max()); dscores[i] = e / e.sum()" + more
               + "; continue"))
-      for words, more in (("", ""), (" and are counted in the mean", "; total += 1"))],
+      for words, more in (("", ""), (" and are counted in the mean", "; total += 1"),
+                          (", less 1 at the last class", "; dscores[i, -1] -= 1"),
+                          (", less 1 at class 0", "; dscores[i, 0] -= 1"))],
     *[mistake("ignored_not_zero", f"pixels labelled {value} are ignored, whatever is asked for",
               (IGNORE, f"if label == {value}:")) for value in (255, 0, -1)],
     mistake("ignored_not_zero", "pixels labelled 255 are ignored as well as those asked for",
@@ -1042,9 +1049,6 @@ SOFTMAX_CROSS_ENTROPY = [
               ("exponentials = np.exp(scores[i] - largest)", f"exponentials = {new}"))
       for words, new in (("powers of 2", "2.0 ** (scores[i] - largest)"),
                          ("powers of 10", "10.0 ** (scores[i] - largest)"))],
-    *[mistake("temperature", f"{{array}} comes out as if the scores were divided by {words}",
-              ("scores = scores", "scores = scores"), ("dense(scores)", f"dense(scores / ({of}))"))
-      for words, of in ()],
     *[each for eps in ("1e-5", "1e-6", "1e-7", "1e-8", "1e-9", "1e-10", "1e-12", "1e-15", "1e-16",
                        "1e-20", "1e-30", "1e-45", "1e-100", "1e-300", "1e-308") for each in
       clipped_log(eps)],

@@ -1,8 +1,8 @@
 """The checker checked by mutation: any single-point change of the textbook engine must be noticed.
 
-Each mutant is a file of ``minifcn/ops/reference`` with one change (an operator, a constant, an
-index, a loop's bound, two names exchanged, a statement dropped), executed as a module of its own in
-plain Python and put before ``gradcheck.check_module``. Those that it lets pass must stand in
+Each mutant is a file of ``minifcn/ops/reference`` with one change (``gradcheck.edits``: an operator,
+a constant, an index, a loop's bound, two names exchanged, a statement dropped), executed as a module
+of its own in plain Python and put before ``gradcheck.check_module``. Those that it lets pass must stand in
 ``EQUIVALENT``, with the reason why the change makes no difference; an entry that fits no survivor
 is stale, and an error.
 
@@ -12,22 +12,21 @@ is stale, and an error.
 from __future__ import annotations
 
 import argparse
-import ast
 import math
 import multiprocessing
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from minifcn.gradcheck import edits
+from minifcn.gradcheck.edits import Edit
 from tests.gradcheck.planted import Result, bank, examine
 
 ROOT = Path(__file__).parents[2]
@@ -36,17 +35,8 @@ RESULTS = ROOT / "docs" / "checker-results.md"
 SECONDS = 60        # a mutant that takes longer is in an endless loop, which is noticed too
 
 
-class Mutant(NamedTuple):
-    """One change of one file. ``change`` is the statement before and after it."""
-
-    file: str
-    function: str
-    change: str
-    source: str
-
-
 class Outcome(NamedTuple):
-    mutant: Mutant
+    mutant: Edit
     got: str | None         # what the checker said; None when it noticed nothing
 
     @property
@@ -54,124 +44,17 @@ class Outcome(NamedTuple):
         return self.got is not None
 
     @property
+    def change(self) -> str:
+        return "  ->  ".join(self.mutant.change)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.mutant.file, self.mutant.function, self.change
+
+    @property
     def excused(self) -> str | None:
         """The reason why the mutant is equivalent, if there is one."""
-        return EQUIVALENT.get(self.mutant[:3])
-
-
-# ---------------------------------------------------------------------------------------------
-# Making mutants
-# ---------------------------------------------------------------------------------------------
-
-COMPARISONS = {ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE),
-               ast.GtE: (ast.Gt, ast.Lt), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
-               ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,)}
-ARITHMETIC = {ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Add,), ast.Div: (ast.Mult,),
-              ast.FloorDiv: (ast.Mod,), ast.Mod: (ast.FloorDiv,), ast.Pow: (ast.Mult,),
-              ast.RShift: (ast.LShift,), ast.BitXor: (ast.BitOr,)}
-NAMES = {"min": "max", "zeros": "ones", "rows": "columns", "columns": "rows", "log": "exp"}
-DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Continue)
-
-
-class Change(NamedTuple):
-    """container[key] = new, where the container is a list of nodes or the ``vars`` of one."""
-
-    container: Any
-    key: Any
-    new: Any
-
-
-def shifted(node: ast.expr, by: int) -> ast.expr:
-    return ast.BinOp(node, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
-
-
-def changes(node: ast.AST) -> Iterator[Change]:
-    """All changes of one node."""
-    this = vars(node)
-    match node:
-        case ast.Compare(ops=operators):
-            for k, operator in enumerate(operators):
-                yield from (Change(operators, k, other()) for other in COMPARISONS[type(operator)])
-        case ast.BinOp(op=operator):
-            yield from (Change(this, "op", other()) for other in ARITHMETIC[type(operator)])
-        case ast.AugAssign(op=operator):
-            yield from (Change(this, "op", other()) for other in ARITHMETIC[type(operator)])
-        case ast.BoolOp(op=operator):
-            yield Change(this, "op", ast.Or() if isinstance(operator, ast.And) else ast.And())
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield Change(this, "operand", ast.UnaryOp(ast.Not(), operand))      # not not
-        case ast.IfExp() | ast.If():
-            yield from (Change(this, "test", ast.Constant(value)) for value in (True, False))
-        case ast.Constant(value=bool(value)):
-            yield Change(this, "value", not value)
-        case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
-            yield from (Change(this, "value", other) for other in (value + 1, value - 1))
-        case ast.Call(func=ast.Name(id="range"), args=[end]):
-            yield from (Change(node.args, 0, shifted(end, by)) for by in (1, -1))
-            yield Change(this, "args", [ast.Constant(1), end])
-        case ast.Call(args=arguments) | ast.Tuple(elts=arguments):
-            commutes = isinstance(node, ast.Call) and ast.unparse(node.func) in ("min", "max")
-            for k in range(0 if commutes else len(arguments) - 1):
-                swapped = [*arguments[:k], arguments[k + 1], arguments[k], *arguments[k + 2:]]
-                yield Change(this, "args" if isinstance(node, ast.Call) else "elts", swapped)
-        case ast.Subscript(slice=ast.Tuple(elts=indices)):
-            for k, index in enumerate(indices):
-                yield from (Change(indices, k, shifted(index, by)) for by in (1, -1))
-        case ast.Subscript(slice=ast.Name() as index):
-            yield from (Change(this, "slice", shifted(index, by)) for by in (1, -1))
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in NAMES:
-            yield Change(this, "id" if isinstance(node, ast.Name) else "attr", NAMES[name])
-
-
-def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """The statement and its expressions, without the statements inside of it."""
-    yield statement
-    for child in ast.iter_child_nodes(statement):
-        if not isinstance(child, ast.stmt):
-            yield from own_nodes(child)
-
-
-def replacements(body: list[ast.stmt], k: int) -> Iterator[Change]:
-    """A statement dropped, or += made =."""
-    statement = body[k]
-    if isinstance(statement, DROPPED) and not is_docstring(statement):
-        yield Change(body, k, ast.Pass())
-    if isinstance(statement, ast.AugAssign):
-        yield Change(body, k, ast.Assign([statement.target], statement.value, lineno=0))
-
-
-def is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def head(statement: ast.stmt) -> str:
-    """The statement on one line, of a compound one its head."""
-    lines = ast.unparse(statement).splitlines()
-    return next(line for line in lines if not line.startswith("@")).strip()
-
-
-def mutants_of(file: str) -> list[Mutant]:
-    """All mutants of one file of the textbook engine."""
-    tree = ast.parse((REFERENCE / f"{file}.py").read_text())
-    found = {}
-    for part in tree.body:
-        if not isinstance(part, (ast.FunctionDef, ast.Assign)):
-            continue
-        function = part.name if isinstance(part, ast.FunctionDef) else ""
-        for statement in (each for each in ast.walk(part) if isinstance(each, ast.stmt)):
-            places = [(statement, each) for node in own_nodes(statement) for each in changes(node)]
-            for body in (getattr(statement, "body", []), getattr(statement, "orelse", [])):
-                for k, inner in enumerate(body):
-                    places += [(inner, each) for each in replacements(body, k)]
-            for old, change in places:
-                before, kept = head(old), change.container[change.key]
-                change.container[change.key] = change.new
-                after = head(change.new if kept is old else old)
-                mutant = Mutant(file, function, f"{before}  ->  {after}", ast.unparse(tree))
-                change.container[change.key] = kept
-                found[mutant.source] = mutant       # two ways to the same source are one mutant
-    found.pop(ast.unparse(tree), None)
-    return list(found.values())
+        return EQUIVALENT.get(self.key)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -186,7 +69,7 @@ class Endless(BaseException):
     """Not an Exception, so that nobody who catches those takes it for a crash of the layer."""
 
 
-def judge(mutant: Mutant) -> Outcome:
+def judge(mutant: Edit) -> Outcome:
     """Put a mutant before the checker, in this process and for a limited time."""
     def stop(*_):
         raise Endless
@@ -203,17 +86,16 @@ def judge(mutant: Mutant) -> Outcome:
         signal.alarm(0)
 
 
-def verdict(mutant: Mutant) -> str | None:
+def verdict(mutant: Edit) -> str | None:
     """What is wrong with a mutant, or None. Most fail in a small case; the rest see all of it."""
     from minifcn.gradcheck import check_module
     from minifcn.gradcheck.cases import FUNCTIONS
 
-    module = ModuleType(f"mutant_of_{mutant.file}")
     try:
-        exec(compile(mutant.source, str(REFERENCE / f"{mutant.file}.py"), "exec"), vars(module))
+        module = edits.run(mutant.file, {mutant.function: mutant.source})
     except Exception as error:
         return f"does not load: {error}"
-    functions = [name for name in FUNCTIONS if hasattr(module, name)]
+    functions = [name for name in FUNCTIONS if name in module]
     for name in functions:
         for case in failing_cases(module, name):
             return f"{name}: {case}"
@@ -225,21 +107,18 @@ def verdict(mutant: Mutant) -> str | None:
         return f"raises {error!r}"
 
 
-def failing_cases(module: ModuleType, name: str) -> Iterator[str]:
+def failing_cases(module: dict, name: str) -> Iterator[str]:
     """The small cases of the check's own table in which a function fails, without any diagnosis."""
-    from minifcn.gradcheck.module import Subject
-    from minifcn.ops import reference
+    from minifcn.gradcheck.module import _Function
+    from minifcn.gradcheck.observe import in_process
 
-    subject = Subject(module, name, reference, with_forward=True)
     if name.startswith("dropout"):
         return              # judged by its properties, in all cases together
-    for case in subject.operation.cases:
+    function = _Function(in_process(module), name, True, 0)
+    for case in function.operation.cases:
         if size_of(case) < 1000:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                subject.try_case(case)
-            if subject.findings or any(trial.fails(array) for trial in subject.trials
-                                       for array in subject.outputs):
+            function.try_case(case)
+            if function.findings or any(map(function.is_wrong, function.trials)):
                 yield case.name
 
 
@@ -250,19 +129,19 @@ def size_of(case) -> int:
     return arrays[0].size * (math.prod(given["weight"].shape[:2]) if "weight" in given else 1)
 
 
-def engine_fault(module: ModuleType) -> str | None:
+def engine_fault(module: dict) -> str | None:
     """What binds engines, but not everybody's layers: dropout's one mask, and the way of NaN."""
     from minifcn.ops import reference
 
-    if hasattr(module, "dropout_mask"):
+    if "dropout_mask" in module:
         cases = [((2, 3, 4, 5), 0.5, 0), ((7, 11), 0.3, 2**63 + 12345), ((64,), 0.8, -1)]
-        if not all(np.array_equal(module.dropout_mask(*case), reference.dropout.dropout_mask(*case))
+        if not all(np.array_equal(module["dropout_mask"](*case), reference.dropout.dropout_mask(*case))
                    for case in cases):
             return "another mask than that of the other engines"
     x = np.array([1, np.nan, np.nan, 2, -1, np.nan, 0, np.inf, -np.inf]).reshape(1, 3, 3, 1)
     for name in ("relu_forward", "max_pool2d_forward"):
-        if hasattr(module, name):
-            got, right = np.array(getattr(module, name)(x)), np.array(getattr(reference, name)(x))
+        if name in module:
+            got, right = np.array(module[name](x)), np.array(getattr(reference, name)(x))
             if not np.array_equal(got, right, equal_nan=True):
                 return f"{name} loses a NaN"
     return None
@@ -336,13 +215,13 @@ def faults(results: list[Result], outcomes: list[Outcome]) -> list[str]:
     named = sum(each.named for each in results)
     if named < 0.9 * len(results):
         lines.append(f"only {named} of {len(results)} planted bugs named rightly")
-    lines += [f"{each.got}, in {' '.join(each.mutant[:2])}: {each.mutant.change}"
+    lines += [f"{each.got}, in {' '.join(each.key)}"
               for each in outcomes if (each.got or "").startswith(RAISED)]
     survivors = [each for each in outcomes if not each.noticed]
-    lines += [f"mutant survives, in {' '.join(each.mutant[:2])}: {each.mutant.change}"
+    lines += [f"mutant survives, in {' '.join(each.key)}"
               for each in survivors if not each.excused]
     files = {each.mutant.file for each in outcomes}
-    alive = {each.mutant[:3] for each in survivors}
+    alive = {each.key for each in survivors}
     lines += [f"stale entry of EQUIVALENT: {key}" for key in EQUIVALENT
               if key not in alive and key[0] in files]
     return lines
@@ -386,7 +265,7 @@ name of the checker's own is welcome too.
 ## Mutants
 
 Every function of `minifcn/ops/reference`, with one operator, constant, index, loop bound or name
-changed or one statement dropped at a time (`tests/gradcheck/mutants.py`), in plain Python. A mutant
+changed or one statement dropped at a time (`minifcn/gradcheck/edits.py`), in plain Python. A mutant
 that is not noticed must be shown to be equivalent.
 
 {table("file | mutants | noticed | equivalent", [
@@ -397,7 +276,7 @@ that is not noticed must be shown to be equivalent.
 The equivalent ones:
 
 {table("function | change | why it makes no difference", [
-    (f"{each.mutant.file} `{each.mutant.function}`", f"`{each.mutant.change}`", each.excused)
+    (f"{each.mutant.file} `{each.mutant.function}`", f"`{each.change}`", each.excused)
     for each in survivors])}
 
 ## Every planted bug
@@ -414,7 +293,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="number of processes (2)")
     arguments = parser.parse_args()
     files = arguments.files or sorted(path.stem for path in REFERENCE.glob("[!_]*.py"))
-    mutants = [mutant for file in files for mutant in mutants_of(file)]
+    mutants = [mutant for file in files for mutant in edits.single_edits(file)]
     outcomes = run(judge, mutants, False, arguments.workers, "mutants")
     results = []
     if not arguments.files:

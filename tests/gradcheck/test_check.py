@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minifcn import gradcheck
-from minifcn.gradcheck import GradientError
+from minifcn import gradcheck, ops
+from minifcn.gradcheck import GradientError, edits
 
 rng = np.random.default_rng(0)
 X, W, B = rng.standard_normal((4, 5)), rng.standard_normal((5, 3)), rng.standard_normal(3)
@@ -202,45 +202,145 @@ def test_the_choice_of_elements_holds_corners_borders_and_outer_channels():
     assert corners <= set(map(tuple, chosen.tolist()))
 
 
-# Recognised operations, channels last and channels second
+# What the pair is meant to be
 
 
-def nchw_convolution(x, w, b):
-    n, _, h, width = x.shape
-    f, _, kh, kw = w.shape
-    y = np.empty((n, f, (h - kh) // 2 + 1, (width - kw) // 2 + 1))
-    for i in range(y.shape[2]):
-        for j in range(y.shape[3]):
-            y[:, :, i, j] = (
-                np.einsum("ncab,fcab->nf", x[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw], w) + b
-            )
-    return y
+def convolution(x, w, b):
+    return ops.conv2d_forward(x, w, b, 2)
 
 
-def nchw_convolution_backward(dy, x, w, b, flip=False, assign=False):
-    kh, kw = w.shape[2:]
+def convolution_backward(dy, x, w, b, flip=False, assign=False):
+    kh, kw = w.shape[:2]
     dx, dw = np.zeros_like(x), np.zeros_like(w)
-    for i in range(dy.shape[2]):
-        for j in range(dy.shape[3]):
-            where = np.s_[:, :, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw]
-            stamp = np.einsum("nf,fcab->ncab", dy[:, :, i, j], w[:, :, ::-1, ::-1] if flip else w)
+    for i in range(dy.shape[1]):
+        for j in range(dy.shape[2]):
+            where = np.s_[:, 2 * i : 2 * i + kh, 2 * j : 2 * j + kw]
+            stamp = np.einsum("nf,abcf->nabc", dy[:, i, j], w[::-1, ::-1] if flip else w)
             dx[where] = stamp if assign else dx[where] + stamp
-            dw += np.einsum("nf,ncab->fcab", dy[:, :, i, j], x[where])
-    return dx, dw, dy.sum(axis=(0, 2, 3))
+            dw += np.einsum("nf,nabc->abcf", dy[:, i, j], x[where])
+    return dx, dw, dy.sum(axis=(0, 1, 2))
+
+
+CONVOLVED = [rng.standard_normal(shape) for shape in ((2, 7, 9, 3), (3, 2, 3, 4), (4,))]
 
 
 @pytest.mark.parametrize(
     "options, expected",
     [({}, None), ({"flip": True}, "kernel_flipped"), ({"assign": True}, "overlap_assigned")],
 )
-def test_channels_second_are_understood(options, expected):
-    inputs = [rng.standard_normal(shape) for shape in ((2, 3, 7, 9), (4, 3, 3, 2), (4,))]
+def test_a_pair_that_is_meant_to_be_an_operation_gets_its_mistakes_named(options, expected):
     report = gradcheck.check(
-        nchw_convolution, lambda *a: nchw_convolution_backward(*a, **options), inputs, strict=False
+        convolution,
+        lambda *a: convolution_backward(*a, **options),
+        CONVOLVED,
+        strict=False,
+        like="conv2d",
+        stride=2,
     )
     assert report.cause == expected
     if expected:
-        assert "conv2d with stride 2, padding 0" in report.diagnosis
+        (before, after), *_ = report.edit
+        assert before != after
+        assert before in edits.textbook("conv2d")
+        assert before not in str(report)
+        words = [each.get_text() for each in report.figure(edit=True).texts]
+        words.append(report.figure(edit=True)._supxlabel.get_text())
+        assert any(before in each for each in words)
+
+
+def test_a_forward_that_is_not_what_it_is_meant_to_be_is_named():
+    report = gradcheck.check(
+        lambda x, w, b: ops.conv2d_forward(x, w[::-1, ::-1], b, 2),
+        convolution_backward,
+        CONVOLVED,
+        strict=False,
+        like="conv2d",
+        stride=2,
+    )
+    assert report.cause == "kernel_flipped"
+    assert report.forward == "wrong"
+
+
+@pytest.mark.parametrize(
+    "like, options, words",
+    [
+        ("conv3d", {}, "is no operation"),
+        ("conv2d", {"factor": 2}, "no option factor"),
+        ("relu", {}, "takes the inputs x"),
+        (None, {"stride": 2}, "need like="),
+        ("bilinear_upsample", {"size": 4}, "takes|needs"),
+    ],
+)
+def test_what_like_cannot_be_is_said(like, options, words):
+    with pytest.raises(ValueError, match=words):
+        gradcheck.check(convolution, convolution_backward, CONVOLVED, like=like, **options)
+
+
+def test_the_loss_with_labels_as_input_or_option():
+    scores, labels = rng.standard_normal((2, 3, 2, 4)), rng.integers(0, 4, (2, 3, 2))
+
+    def gradient(dy, scores, labels=labels):
+        return dy * 6 * ops.softmax_cross_entropy(scores, labels)[1], None
+
+    report = gradcheck.check(
+        lambda scores, labels: ops.softmax_cross_entropy(scores, labels)[0],
+        gradient,
+        [scores, labels],
+        strict=False,
+        like="softmax_cross_entropy",
+    )
+    assert report.cause in ("sum_for_mean", "constant_factor")
+    assert gradcheck.check(
+        lambda scores: ops.softmax_cross_entropy(scores, labels, reduction="sum")[0],
+        lambda dy, scores: dy * ops.softmax_cross_entropy(scores, labels, reduction="sum")[1],
+        [scores],
+        like="softmax_cross_entropy",
+        labels=labels,
+        reduction="sum",
+    ).ok
+
+
+# Scale
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_tolerance_is_relative_to_the_size_of_the_gradient(scale):
+    def forward(x):
+        return scale * np.sin(x)
+
+    assert gradcheck.check(forward, lambda dy, x: scale * np.cos(x) * dy, [X]).ok
+    for factor in (3, 1.001):
+        wrong = gradcheck.check(
+            forward, lambda dy, x, f=factor: f * scale * np.cos(x) * dy, [X], strict=False
+        )
+        assert wrong.cause == "constant_factor"
+
+
+def test_a_mean_of_very_many_values():
+    x = rng.standard_normal(100_000)
+    right = np.full_like(x, 1 / x.size)
+    assert gradcheck.check(np.mean, lambda dy, x: dy * right, [x]).ok
+    assert not gradcheck.check(np.mean, lambda dy, x: 1.003 * dy * right, [x], strict=False).ok
+
+
+def test_steps_are_relative_to_the_size_of_x():
+    x = 1e-6 * rng.standard_normal((3, 4))
+    assert gradcheck.check(lambda x: np.sin(1e6 * x), lambda dy, x: 1e6 * np.cos(1e6 * x) * dy, [x]).ok
+
+
+# Nothing of the caller's is touched
+
+
+def test_globals_and_closures_are_left_alone():
+    weights = {"w": W}
+    kept = [W]
+
+    def forward(x):
+        return x @ weights["w"]
+
+    gradcheck.check(forward, lambda dy, x: dy @ kept[0].T, [X])
+    assert weights["w"] is W
+    assert kept[0] is W
 
 
 # The adjoint test, the sweep, the complex step

@@ -72,12 +72,20 @@ def test_exact_ties_that_stay_tied_are_no_kinks():
     assert report.comparisons[0].crossings == 0
 
 
-def test_relu_and_pooling_are_judged_by_their_rule_at_kinks():
-    """Recognised by what they compute; the differences would accept any slope between two sides."""
+def test_what_is_said_to_be_relu_is_judged_by_its_rule_at_kinks():
+    """The differences would accept any slope between two sides."""
     x = np.array([0.0, *np.linspace(1, 2, 40)])
-    wrong = gradcheck.check(
-        lambda x: np.maximum(x, 0), lambda dy, x: dy * (x >= 0), [x], strict=False
-    )
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    wrong = gradcheck.check(relu, lambda dy, x: dy * (x >= 0), [x], strict=False, like="relu")
     assert wrong.cause == "relu_mask"
-    right = gradcheck.check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x > 0), [x])
-    assert right.ok
+    assert gradcheck.check(relu, lambda dy, x: dy * (x > 0), [x], like="relu").ok
+    assert gradcheck.check(relu, lambda dy, x: dy * (x >= 0), [x]).ok
+
+
+def test_a_strong_bend_is_no_kink():
+    x = np.array([1e-6, 1e-4, 1.0, 2.0])
+    report = gradcheck.check(np.sqrt, lambda dy, x: dy / (2 * np.sqrt(x)), [x])
+    assert report.comparisons[0].crossings == 0

@@ -1,5 +1,6 @@
 """``check_module``: what it promises. How well it names bugs is tested by the bank of bugs."""
 
+import re
 import types
 
 import numpy as np
@@ -20,6 +21,21 @@ def test_absent_functions_get_no_entry():
     )
     assert list(reports) == ["relu_forward"]
     assert reports["relu_forward"].ok
+
+
+def test_a_dictionary_and_a_class_are_modules_too():
+    class Layers:
+        relu_forward = staticmethod(reference.relu_forward)
+
+    assert check_module({"relu_forward": reference.relu_forward})["relu_forward"].ok
+    assert check_module(Layers)["relu_forward"].ok
+
+
+def test_an_empty_module_is_an_error_that_points_out_near_misses():
+    with pytest.raises(ValueError, match=r"conv2d_forward by conv2dforward"):
+        check_module({"conv2dforward": reference.conv2d_forward})
+    with pytest.raises(ValueError, match="softmax_cross_entropy"):
+        check_module(module())
 
 
 def crash(*arguments, **options):
@@ -94,6 +110,66 @@ def test_functions_that_take_whole_numbers_only_pass_with_a_note():
     report = check_module(module(conv2d_forward=forward))["conv2d_forward"]
     assert report.ok
     assert "pairs" in report.notes[0]
+
+
+def test_pairs_that_work_only_when_equal_are_a_failure():
+    def forward(x, weight, bias, stride=1, padding=0):
+        if isinstance(stride, tuple) and stride[0] != stride[1]:
+            raise IndexError("no")
+        return reference.conv2d_forward(x, weight, bias, stride, padding)
+
+    report = check_module(module(conv2d_forward=forward))["conv2d_forward"]
+    assert report.cause == "crashed"
+    assert "stride and padding as pairs" in report.diagnosis
+
+
+def smaller_where_a_rest_is_left(dy, x, weight, stride=1, padding=0):
+    dx, dweight, dbias = reference.conv2d_backward(dy, x, weight, stride, padding)
+    (s, t), (p, q) = np.broadcast_to(stride, 2), np.broadcast_to(padding, 2)
+    rows = (dy.shape[1] - 1) * s + weight.shape[0] - 2 * p
+    columns = (dy.shape[2] - 1) * t + weight.shape[1] - 2 * q
+    return dx[:, :rows, :columns].copy(), dweight, dbias
+
+
+def only_for_many(dy, y):
+    dx = reference.relu_backward(dy, y)
+    return dx * 2 if len(dx) > 8 else dx
+
+
+def only_for_a_sum(scores, labels, ignore=255, reduction="mean", class_weights=None):
+    loss, dscores = reference.softmax_cross_entropy(
+        scores, labels, ignore, reduction, class_weights
+    )
+    return loss, -dscores if reduction == "sum" else dscores
+
+
+@pytest.mark.parametrize(
+    "name, wrong, cause, words",
+    [
+        ("conv2d_backward", smaller_where_a_rest_is_left, "wrong_shape", "rest"),
+        ("relu_backward", only_for_many, "constant_factor", "more than 8 images"),
+        ("softmax_cross_entropy", only_for_a_sum, "sign", "only with reduction='sum'"),
+        ("relu_forward", lambda x: x * (x > 1e-6), "relu_mask", "1e-06|1e-6"),
+        ("relu_backward", lambda dy, y: y.copy(), "relu_mask", "y itself"),
+    ],
+)
+def test_a_mistake_that_shows_in_some_cases_only_is_named_with_its_condition(
+    name, wrong, cause, words
+):
+    report = check_module(module(**{name: wrong}))[name]
+    assert report.cause == cause
+    assert re.search(words, report.diagnosis), report.diagnosis
+
+
+def test_a_crash_in_one_case_is_not_explained_by_a_mistake_that_would_not_crash():
+    def forward(x, weight, bias, stride=1, padding=0):
+        if weight.shape[0] == 1:
+            raise KeyError("no")
+        return reference.conv2d_forward(x, weight[::-1, ::-1], bias, stride, padding)
+
+    report = check_module(module(conv2d_forward=forward))["conv2d_forward"]
+    assert report.cause == "crashed"
+    assert "line" in report.diagnosis
 
 
 @pytest.mark.parametrize(

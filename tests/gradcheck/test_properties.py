@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import minifcn
 from minifcn import gradcheck, ops
 from minifcn.gradcheck.cases import OPERATIONS
-from minifcn.gradcheck.faults.windows import Windows
 from tests.conftest import ENGINES
+from tests.gradcheck.planted import right
 
 CONV2D, MAX_POOL2D, CONV_TRANSPOSE2D, BILINEAR = OPERATIONS[:4]
 small, extent, kernel = st.integers(1, 3), st.integers(1, 7), st.integers(1, 4)
@@ -39,9 +39,8 @@ def test_convolution(name, shape, size, c_out, stride, padding):
         adjoint(
             CONV2D, {"x": x, "weight": weight, "bias": bias, "stride": stride, "padding": padding}
         )
-    patches = Windows.of(y.shape[1:3], size, stride, padding).gather(x)
     np.testing.assert_allclose(
-        y, np.einsum("nijabc,abcf->nijf", patches, weight) + bias, atol=1e-12
+        y, right.conv2d_forward(x, weight, bias, stride, padding), atol=1e-12
     )
 
 
@@ -58,9 +57,9 @@ def test_transposed_convolution(name, shape, size, c_out, stride, padding):
             CONV_TRANSPOSE2D,
             {"x": x, "weight": weight, "bias": bias, "stride": stride, "padding": padding},
         )
-    stamps = np.einsum("nijc,abcf->nijabf", x, weight)
-    right = Windows.of(shape[1:3], size, stride, padding).scatter(stamps, out) + bias
-    np.testing.assert_allclose(y, right, atol=1e-12)
+    np.testing.assert_allclose(
+        y, right.conv_transpose2d_forward(x, weight, bias, stride, padding), atol=1e-12
+    )
 
 
 @engines
@@ -73,8 +72,8 @@ def test_bilinear_upsampling(name, shape, factor, size, padding):
     with minifcn.use(name):
         y = ops.bilinear_upsample_forward(x, factor, size, padding)
         adjoint(BILINEAR, {"x": x, "factor": factor, "size": size, "padding": padding})
-        right = ops.conv_transpose2d_forward(x, diagonal, None, factor, padding)
-    np.testing.assert_allclose(y, right, atol=1e-12)
+        dense = ops.conv_transpose2d_forward(x, diagonal, None, factor, padding)
+    np.testing.assert_allclose(y, dense, atol=1e-12)
 
 
 @engines
@@ -87,13 +86,13 @@ def test_max_pooling(name, shape, size, stride, ceil_mode, ties):
         y, argmax = ops.max_pool2d_forward(x, size, stride, ceil_mode)
         dy = rng.standard_normal(y.shape)
         dx = ops.max_pool2d_backward(dy, argmax, x.shape)
-    right = np.zeros(shape)
+    expected = np.zeros(shape)
     for n, i, j, c in np.ndindex(y.shape):
         window = x[n, i * stride : i * stride + size, j * stride : j * stride + size, c]
         row, column = np.unravel_index(window.argmax(), window.shape)
         assert y[n, i, j, c] == window.max()
-        right[n, i * stride + row, j * stride + column, c] += dy[n, i, j, c]
-    np.testing.assert_allclose(dx, right, atol=1e-13)
+        expected[n, i * stride + row, j * stride + column, c] += dy[n, i, j, c]
+    np.testing.assert_allclose(dx, expected, atol=1e-13)
     for e, o in zip(shape[1:3], y.shape[1:3]):
         assert o >= 1 and (o - 1) * stride < e, "a window starts outside"
         assert not ceil_mode or (o - 1) * stride + size >= e or o * stride >= e, (
