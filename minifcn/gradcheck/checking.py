@@ -15,8 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from minifcn import ops
 from minifcn.gradcheck import diagnosis, purity
-from minifcn.gradcheck.cases import DEFAULTS, OPERATIONS, POOL_DEFAULTS, Arguments, Operation
+from minifcn.gradcheck.cases import (
+    DEFAULTS,
+    OPERATIONS,
+    POOL_DEFAULTS,
+    Arguments,
+    Operation,
+    call,
+)
 from minifcn.gradcheck.differences import (
     Tolerance,
     agreement,
@@ -138,7 +146,12 @@ def _meant(like: str, options: dict[str, Any], inputs: list[Any]) -> tuple[Opera
     given = dict(zip(free, inputs)) | options
     if missing := [name for name in order if name not in given and name not in defaults]:
         raise ValueError(f"{like} needs {', '.join(missing)} among its inputs or options")
-    return operation, {name: given.get(name, defaults.get(name)) for name in order}
+    given = {name: given.get(name, defaults.get(name)) for name in order}
+    try:
+        call(getattr(ops, operation.forward), given)  # which checks its arguments
+    except ValueError as error:
+        raise ValueError(f"these inputs are not those of {like}: {error}") from None
+    return operation, given
 
 
 class _Pair:
@@ -289,16 +302,16 @@ class _Pair:
             words = "backward fails at a repeated call with the same arguments"
             self.findings.append(Finding("stateful", words))
             return
-        for which, first, later, call in (
+        for which, first, later, made in (
             ("forward", seen_y, again_y, self.call("forward", self.inputs)),
             ("backward", seen, again, self.call("backward", self.inputs, dy)),
         ):
             quick = sum(np.size(each) for each in first.results) <= 64
             steady = not quick or purity.is_steady(
-                self.see(call._replace(repeat=purity.REPEATS))[0]
+                self.see(made._replace(repeat=purity.REPEATS))[0]
             )
             if not same(first.results, later.results) or not steady:
-                self.findings.append(purity.explain_difference(self.observe, call, which))
+                self.findings.append(purity.explain_difference(self.observe, made, which))
                 return
         if moved.crash is None:
             self.look_for_a_stale_cache(wobble, dy + 1)

@@ -1,10 +1,9 @@
 """The checker checked by mutation: any single-point change of the textbook engine must be noticed.
 
-Each mutant is a file of ``minifcn/ops/reference`` with one change (``gradcheck.edits``: an operator,
-a constant, an index, a loop's bound, two names exchanged, a statement dropped), executed as a module
-of its own in plain Python and put before ``gradcheck.check_module``. Those that it lets pass must stand in
-``EQUIVALENT``, with the reason why the change makes no difference; an entry that fits no survivor
-is stale, and an error.
+Each mutant is a file of ``minifcn/ops/reference`` with one change (``minifcn.gradcheck.edits``),
+executed as a module of its own in plain Python and put before ``gradcheck.check_module``. Those
+that it lets pass must stand in ``EQUIVALENT``, with the reason why the change makes no difference;
+an entry that fits no survivor is stale, and an error.
 
     python -m tests.gradcheck.mutants          all planted bugs and all mutants; writes the results
     python -m tests.gradcheck.mutants relu     the mutants of one file, to look at
@@ -135,8 +134,8 @@ def engine_fault(module: dict) -> str | None:
 
     if "dropout_mask" in module:
         cases = [((2, 3, 4, 5), 0.5, 0), ((7, 11), 0.3, 2**63 + 12345), ((64,), 0.8, -1)]
-        if not all(np.array_equal(module["dropout_mask"](*case), reference.dropout.dropout_mask(*case))
-                   for case in cases):
+        mask = reference.dropout.dropout_mask
+        if not all(np.array_equal(module["dropout_mask"](*case), mask(*case)) for case in cases):
             return "another mask than that of the other engines"
     x = np.array([1, np.nan, np.nan, 2, -1, np.nan, 0, np.inf, -np.inf]).reshape(1, 3, 3, 1)
     for name in ("relu_forward", "max_pool2d_forward"):

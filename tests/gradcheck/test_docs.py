@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from minifcn.gradcheck import causes, edits, mistakes
+
 PAGE = Path(__file__).parents[2] / "docs" / "check-your-own-layer.md"
 
 
@@ -22,11 +24,22 @@ def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch, capsys):
 
 
 def test_every_cause_is_explained():
-    """All causes that the package can give stand in the table of the page."""
-    table = PAGE.read_text(encoding="utf-8")
+    """The page's table is the package's, and holds all causes that the package can give."""
+    assert causes.table() in PAGE.read_text(encoding="utf-8")
     package = PAGE.parents[1] / "minifcn" / "gradcheck"
     source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
-    causes = set(re.findall(r'(?:Fault|Finding|found)\(\s*"(\w+)"', source))
-    causes |= set(re.findall(r'yield \(?\s*"([a-z_]+)"', source))
-    assert len(causes) > 30
-    assert [cause for cause in sorted(causes) if f"`{cause}`" not in table] == []
+    constructors = "Finding|Candidate|Change|mistake|Mistake|add|lie"
+    given = set(re.findall(rf'(?:{constructors})\(\s*"(\w+)"', source))
+    given |= {each.cause for some in mistakes.MISTAKES.values() for each in some}
+    assert len(given) > 60
+    assert given <= causes.CAUSES.keys()
+
+
+def test_every_mistake_changes_the_textbook():
+    """Each text to replace occurs, and what comes of it is Python."""
+    for file, some in mistakes.MISTAKES.items():
+        for each in some:
+            if each.instead is None:
+                changed = edits.replaced(file, each.changes)
+                assert changed, (file, each.sentence)
+                edits.run(file, changed, **mistakes.HELPERS)
