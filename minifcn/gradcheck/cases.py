@@ -284,6 +284,7 @@ RELU_CASES = (
     _relu("a matrix", (6, 5)),
     _relu("large positive values", (3, 2, 5, 4), positive=True),
     _relu("large values", (2, 3, 4, 5), scale=100.0),
+    _relu("small values", (3, 2, 4, 5), scale=1e-4),
     _relu("values near 0", (2, 4, 3, 5), scale=1e-7),
     _relu("values very near 0", (2, 3, 4, 5), scale=1e-20),
     _relu("many images and channels", (17, 2, 3, 18)),

@@ -186,7 +186,7 @@ def bias_gradients(axes: int) -> list[Mistake]:
     for count in range(axes + 1):
         for over in itertools.combinations(range(axes), count):
             if over != right:
-                words = f"is dy summed over the axes {over}, not over {right}" if over else "is dy"
+                words = f"is dy summed over the axes {over}, not over {right}" if over else "is dy itself, not summed"
                 returned("bias_axes", words, f"dy.sum(axis={over})")
             if set(over) < set(right):
                 left = " and ".join(name for k, name in enumerate(names) if k not in over)
@@ -745,8 +745,7 @@ RELU = [
       for words, new in (
           ("dy multiplied by y instead of by the mask", "dy[i] * y[i]"),
           ("dy multiplied by x instead of by the mask", f"dy[i] * {X}"),
-          ("y multiplied by the mask instead of dy", "y[i] if y[i] > 0 else 0"),
-          ("y itself", "y[i]"),
+          ("y itself (which is x where x > 0), not dy", "y[i]"),
           ("dy where both y > 0 and dy > 0", "dy[i] if y[i] > 0 and dy[i] > 0 else 0"),
           ("max(dy, 0) where y > 0, else dy", "max(dy[i], 0) if y[i] > 0 else dy[i]"),
           ("the absolute value of dy where y > 0", "abs(dy[i]) if y[i] > 0 else 0"),
