@@ -1,0 +1,65 @@
+"""Arguments that several commands share, and what they stand for."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from minifcn.data import DATASETS
+
+if TYPE_CHECKING:
+    from minifcn import FCN
+
+# What the arguments of data sets are when they are not given.
+DEFAULTS = {"data": None, "count": 1000, "size": [96, 96], "year": 2012, "classes": None,
+            "palette": None, "ignore": 255}
+
+
+def add_network(group) -> None:
+    group.add_argument("--stride", type=int, choices=(8, 16, 32), help="default: 8")
+    group.add_argument("--width", type=float,
+                       help="factor of VGG16's channels (default: 0.25 to train, else 1)")
+    group.add_argument("--fc-channels", type=int, help="of fc6 and fc7 (default: 4096 * width)")
+    group.add_argument("--geometry", choices=("exact", "caffe"), help="default: exact")
+    group.add_argument("--upsampling", choices=("frozen", "learned"), help="default: frozen")
+    group.add_argument("--at-once", action="store_true", default=None,
+                       help="scale pool4 and pool3, to train all strides together")
+    group.add_argument("--dropout", type=float, help="default: 0.5")
+
+
+def add_data(parser) -> None:
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="PATH", help="folder of the data set; shapes needs none")
+    data.add_argument("--count", type=int, help="shapes: scenes (default: 1000)")
+    data.add_argument("--size", type=int, nargs=2, metavar=("H", "W"),
+                      help="shapes: of the scenes (default: 96 96)")
+    data.add_argument("--year", type=int, help="voc: default 2012")
+    data.add_argument("--classes", nargs="+", metavar="NAME", help="folder: names, in order of ids")
+    data.add_argument("--palette", metavar="FILE", help="folder: lines of NAME RED GREEN BLUE")
+    data.add_argument("--ignore", type=int, help="folder: label to leave out (default: 255)")
+
+
+def add_dataset(parser, **options) -> None:
+    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS),
+                        **options)
+
+
+def open_data(dataset: str, split: str, given: Mapping):
+    """Open a split of a data set; what ``given`` does not say has its default."""
+    from minifcn.data import open_dataset
+
+    values = {name: default if given.get(name) is None else given[name]
+              for name, default in DEFAULTS.items()}
+    return open_dataset(dataset, values["data"], split, count=values["count"],
+                        size=tuple(values["size"]), year=values["year"],
+                        class_names=values["classes"], palette_file=values["palette"],
+                        ignore=values["ignore"])
+
+
+def load_fcn(path: str) -> FCN:
+    import minifcn
+
+    model = minifcn.load(path)
+    if not isinstance(model, minifcn.FCN):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not an FCN; train one from it "
+                         "with minifcn train --from")
+    return model
