@@ -10,6 +10,7 @@ ROOMS = ("data", "gradcheck", "ops", "teaching", "training")
 PLACES = {
     "FCN": "models", "VGG16": "models", "Preprocessing": "models", "convolutionalize": "models",
     "load": "models", "register_engine": "ops", "softmax_cross_entropy": "ops", "use": "ops",
+    "using": "ops",
     "SGD": "training.optimizers", "Adam": "training.optimizers",
 }
 

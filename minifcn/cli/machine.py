@@ -121,7 +121,7 @@ def arithmetic() -> Iterator[tuple[str, str, str | None]]:
     x, weight = rng.standard_normal((1, 9, 11, 5)), rng.standard_normal((3, 3, 5, 6))
     bias = np.zeros(6)
     y = ops.conv2d_forward(x, weight, bias, 1, 1)
-    with ops.use("reference"):
+    with ops.using("reference"):
         error = float(abs(y - ops.conv2d_forward(x, weight, bias, 1, 1)).max())
     right = error < 1e-10
     yield ("self-test", "right" if right else "WRONG", None if right else

@@ -114,7 +114,7 @@ def test_weights_are_prepared_once_while_nobody_else_can_write():
     minifcn.register_engine("believer", types.SimpleNamespace(
         prepare_conv2d=prepare_conv2d, conv2d_relu_forward=conv2d_relu_forward))
     model, image = small(), picture()
-    with minifcn.use("believer"):
+    with minifcn.using("believer"):
         model.predict(image)
         first = count["prepared"]
         assert first == 15      # 13 convolutions, fc6, fc7
@@ -133,7 +133,7 @@ def test_weights_are_prepared_once_while_nobody_else_can_write():
         counted = count["prepared"]
         model.predict(image)
         assert count["prepared"] == counted         # let go: kept again
-    with minifcn.use("reference"):      # what one engine has prepared is no use to another
+    with minifcn.using("reference"):      # what one engine has prepared is no use to another
         np.testing.assert_allclose(model.probabilities(image), after, rtol=1e-5, atol=1e-7)
 
 
@@ -188,7 +188,7 @@ def test_several_python_threads_may_predict_at_once(engine):
     expected = [model.probabilities(image) for image in pictures]
 
     def probabilities(image):
-        with minifcn.use(engine):       # `use` holds for the thread that it was called in
+        with minifcn.using(engine):       # `use` holds for the thread that it was called in
             return model.probabilities(image)
 
     with ThreadPoolExecutor(4) as pool:
