@@ -27,6 +27,8 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+pytest_plugins = ["tests.browser"]
+
 ENGINES = ("reference", "fast") if JIT_ENABLED else ("reference",)
 
 
