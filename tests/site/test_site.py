@@ -45,10 +45,8 @@ def test_no_link_is_broken(site):
             if parts.scheme in ("http", "https", "mailto"):
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if not target.exists():
-                broken.append((path.name, link))
-            elif parts.fragment and target.suffix == ".html" and \
-                    unquote(parts.fragment) not in pages[target].ids:
+            if not target.exists() or (parts.fragment and target.suffix == ".html" and \
+                    unquote(parts.fragment) not in pages[target].ids):
                 broken.append((path.name, link))
     assert not broken
 
@@ -84,7 +82,8 @@ def test_every_stepper_steps_by_mouse_and_keys(site, visit):
         page = visit.open(site / name)
         for stepper in page.query_selector_all(".minifcn .stepper"):
             slider = stepper.query_selector("input.slider")
-            position = lambda slider=slider: int(slider.input_value())
+            def position(slider=slider):
+                return int(slider.input_value())
             stepper.scroll_into_view_if_needed()
             stepper.query_selector("button.start").click()
             assert position() == 0
