@@ -27,12 +27,13 @@ lint: $(VENV)/test
 bench: $(VENV)/peers
 	$(BIN)/python -m benchmarks
 
-# WRITE=1 also writes the notebooks with their outputs to tutorials/
-notebooks: $(VENV)/tutorials
-	WRITE=$(WRITE) $(BIN)/python -m pytest -m notebooks tests/notebooks
-
+# opens the notebooks in JupyterLab
 tutorials: $(VENV)/tutorials
-	$(BIN)/jupyter lab --notebook-dir tutorials
+	$(BIN)/jupyter lab tutorials
+
+# runs them all in fresh kernels and compares; WRITE=1 rewrites what is committed
+notebooks: $(VENV)/tutorials
+	WRITE=$(WRITE) $(BIN)/python -m pytest -m notebooks --session-timeout 720 tests/notebooks
 
 site: $(VENV)/site
 	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -d build/doctrees docs build/site

@@ -8,10 +8,17 @@ __version__ = "0.1.0"
 
 ROOMS = ("data", "gradcheck", "ops", "teaching", "training")
 PLACES = {
-    "FCN": "models", "VGG16": "models", "Preprocessing": "models", "convolutionalize": "models",
-    "load": "models", "register_engine": "ops", "softmax_cross_entropy": "ops", "use": "ops",
+    "FCN": "models",
+    "VGG16": "models",
+    "Preprocessing": "models",
+    "convolutionalize": "models",
+    "load": "models",
+    "register_engine": "ops",
+    "softmax_cross_entropy": "ops",
+    "use": "ops",
     "using": "ops",
-    "SGD": "training.optimizers", "Adam": "training.optimizers",
+    "SGD": "training.optimizers",
+    "Adam": "training.optimizers",
 }
 
 __all__ = ["__version__", *ROOMS, *PLACES]
