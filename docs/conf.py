@@ -21,7 +21,7 @@ copyright = author
 version = release = minifcn.__version__
 
 extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "numpydoc", "stepper", "mathml"]
-exclude_patterns = ["_build", "extensions"]
+exclude_patterns = ["extensions"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"           # notebooks are shown with the outputs that they were stored with
 nb_render_markdown_format = "myst"
@@ -54,3 +54,4 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_sidebars = {"index": []}
+html_context = {"default_mode": "auto"}

@@ -6,19 +6,22 @@ above it, folded, so that a reader can repeat it.
 from __future__ import annotations
 
 import ast
+import linecache
 from html import escape
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 
-def evaluate(code: str) -> object:
+def evaluate(code: str, page: str) -> object:
     """Run all statements; the value of the last one, which is an expression."""
+    file = f"<stepper of {page}>"
+    linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file
     tree = ast.parse(code)
     last = ast.Expression(tree.body.pop().value)
-    names: dict[str, object] = {}
-    exec(compile(tree, "<stepper>", "exec"), names)
-    return eval(compile(last, "<stepper>", "eval"), names)
+    names: dict[str, object] = {"__name__": file}
+    exec(compile(tree, file, "exec"), names)
+    return eval(compile(last, file, "eval"), names)
 
 
 class Stepper(SphinxDirective):
@@ -26,7 +29,7 @@ class Stepper(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         code = "\n".join(self.content)
-        shown = evaluate(code)._repr_html_()
+        shown = evaluate(code, self.env.docname)._repr_html_()
         source = (f'<details class="stepper-code"><summary>The code of this stepper</summary>'
                   f'<pre tabindex="0">{escape(code)}</pre></details>')
         return [nodes.raw("", shown + source, format="html")]
