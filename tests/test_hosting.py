@@ -40,5 +40,6 @@ def test_the_dev_container_builds_that_image():
 
 def test_binder_installs_the_project():
     requirement = (ROOT / ".binder" / "requirements.txt").read_text().strip()
-    assert requirement.startswith(".") and set(EXTRA.search(requirement).group(1).split(",")) <= extras()
+    assert requirement.startswith(".")
+    assert set(EXTRA.search(requirement).group(1).split(",")) <= extras()
     assert re.fullmatch(r"python-3\.1[0-3]\n", (ROOT / ".binder" / "runtime.txt").read_text())
