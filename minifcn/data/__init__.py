@@ -22,12 +22,9 @@ from minifcn.data.images import (
     write_png,
 )
 from minifcn.data.paired import PairedFiles, Sample, check_labels, images_in
-from minifcn.data.palettes import read_palette
 from minifcn.data.shapes import Shapes
 from minifcn.data.voc import VOC
-from minifcn.models.network import voc_palette
-
-DATASETS = ("shapes", "camvid", "voc", "folder")
+from minifcn.palette import DATASETS, read_palette, voc_palette
 
 __all__ = [
     "DATASETS", "PIXEL_LIMIT", "SUFFIXES", "VOC", "Augmentation", "Batch", "CamVid", "Folder",

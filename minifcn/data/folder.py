@@ -19,8 +19,7 @@ from pathlib import Path
 
 from minifcn.data.images import read_labels
 from minifcn.data.paired import PairedFiles, existing, images_in, pair_folders
-from minifcn.data.palettes import read_palette
-from minifcn.models.network import voc_palette
+from minifcn.palette import read_palette, voc_palette
 
 # Of a folder without splits: every tenth image is for validation.
 VALIDATION_STEP = 10

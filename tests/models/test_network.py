@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minifcn
-from minifcn.models.network import voc_palette
+from minifcn.palette import voc_palette
 from minifcn.ops import reference
 
 
