@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import minifcn
-from minifcn.palette import voc_palette
 from minifcn.ops import reference
+from minifcn.palette import voc_palette
 
 
 def small(stride=8, seed=1, **options):
