@@ -15,6 +15,9 @@ from minifcn.models.preprocessing import Preprocessing
 from minifcn.palette import voc_palette
 
 
+MOST_FAULTS = 3     # of another network that an error lists
+
+
 class Parameters(Mapping):
     """The live parameter arrays of a network by name, such as ``conv1_1.weight``.
 
@@ -195,7 +198,7 @@ class Network:
         Raises
         ------
         ValueError
-            Naming each parameter that is missing or has another shape.
+            Naming parameters that are missing or have another shape.
         """
         mine, theirs = self.parameters.shapes(), other.parameters.shapes()
         layers = {name.split(".")[0] for name in mine}
@@ -209,8 +212,13 @@ class Network:
                   for name in wanted if name not in copied
                   and (name in theirs or not name.startswith(("score_", "upscore")))]
         if faults:
-            raise ValueError("nothing was copied: " + "; ".join(faults) + ". Layers that shall "
-                             "start anew go into new_layers")
+            for name in ("width", "fc_channels"):
+                if self.config[name] != other.config[name]:
+                    raise ValueError(f"nothing was copied: the other network has {name} "
+                                     f"{other.config[name]:g}, this one {self.config[name]:g}")
+            more = f"; and {len(faults) - MOST_FAULTS} more" * (len(faults) > MOST_FAULTS)
+            raise ValueError("nothing was copied: " + "; ".join(faults[:MOST_FAULTS]) + more
+                             + ". Layers that shall start anew go into new_layers")
         here, there = self.parameters, other.parameters
         for name in copied:
             here[name] = there[name]

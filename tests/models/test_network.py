@@ -251,8 +251,8 @@ def test_staged_initialisation(upsampling):
 
 
 @pytest.mark.parametrize("other, fault", [
-    (dict(width=1 / 16), r"conv1_1.weight has shape \(3, 3, 3, 2\) here and \(3, 3, 3, 4\) there"),
-    (dict(fc_channels=7), "fc6.weight has shape"),
+    (dict(width=1 / 16), "the other network has width 0.0625, this one 0.03125"),
+    (dict(fc_channels=7), "the other network has fc_channels 7, this one 6"),
     (dict(classes=4), r"score_fr.weight has shape \(1, 1, 6, 3\) here and \(1, 1, 6, 4\) there"),
 ])
 def test_a_partial_copy_is_refused_before_anything_is_changed(other, fault):

@@ -243,3 +243,11 @@ def test_what_nobody_wants_for_a_while_goes(shelf):
     for _ in range(memory.WHILE + 2):
         memory.empty((memory.LARGE,), np.uint8)
     assert sum(block.nbytes for _, block in shelf.blocks) < 10**7
+
+
+def test_an_array_too_large_leaves_no_noise_behind(shelf, capsys):
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            memory.empty((2**60,), np.uint8)
+        gc.collect()
+    assert shelf.lent == 0 and capsys.readouterr().err == ""

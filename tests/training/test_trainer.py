@@ -295,5 +295,5 @@ def test_each_epoch_has_a_line_with_loss_and_metrics():
     assert f"epoch 2, step 4: loss {mean:.4f}, mean IU " in said[-2]
     said.clear()
     Trainer(network(), data, Recipe(steps=4, batch=4, rate=1e-2), say=said.append).run()
-    assert [line for line in said if "loss" in line and "mean IU" not in line] == said
-    assert len(said) == 2
+    lines = [line for line in said if line.startswith("epoch")]
+    assert len(lines) == 2 and all("loss" in line and "mean IU" not in line for line in lines)
