@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from minifcn.data import DATASETS
+from minifcn.palette import DATASETS
 
 if TYPE_CHECKING:
     from minifcn import FCN
