@@ -61,7 +61,7 @@ def contents(folder):
 
 def test_training_leaves_checkpoints_logs_and_curves(run):
     assert sorted(path.name for path in run.iterdir()) == [
-        BEST, "curves.png", LAST, "log.csv", "validation.csv"]
+        BEST, "config.toml", "curves.png", LAST, "log.csv", "validation.csv"]
     model = minifcn.load(run / BEST)
     assert model.class_names == Shapes().class_names
     assert (model.palette == Shapes().palette).all()
@@ -132,7 +132,7 @@ def test_finer_strides_start_from_coarser_ones(tmp_path, capsys):
     assert minifcn.load(tmp_path / "16s" / LAST).config["fc_channels"] == 8
     error = fails(capsys, *base, "--out", tmp_path / "x", "--from", tmp_path / "16s" / LAST,
                   "--width", "0.1")
-    assert "does not fit: nothing was copied" in error
+    assert "the checkpoint has width 0.03, not 0.1; leave out --width" in error
 
 
 def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
@@ -158,7 +158,7 @@ def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
     (["train", "--out", "{new}", "--resume"], "holds no run to resume"),
     (["train", "cityscapes", "--out", "{new}"], "invalid choice"),
     (["train", "camvid", "--out", "{new}"], "where is the data set camvid"),
-    (["train", "camvid", "--data", "{new}", "--out", "{new}"], "of CamVid in"),
+    (["train", "camvid", "--data", "{empty}", "--out", "{new}"], "of CamVid in"),
     (["train", "shapes", "--out", "{new}", "--rate", "-1"], "rate must be above 0"),
     (["train", "shapes", "--out", "{new}", "--rate", "fast"], "invalid float value"),
     (["train", "shapes", "--out", "{new}", "--batch", "0"], "batch must be at least 1"),
@@ -171,7 +171,7 @@ def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
     (["train", "shapes", "--out", "{new}", "--from", "{new}"], "no such file"),
     (["train", "shapes", "--out", "{new}", "--from", "{cut}"], "cut off"),
     (["evaluate", "{cut}", "shapes"], "cut off"),
-    (["evaluate", "{run}", "camvid", "--data", "{new}"], "of CamVid in"),
+    (["evaluate", "{run}", "camvid", "--data", "{empty}"], "of CamVid in"),
     (["evaluate", "{run}", "shapes", "--split", "night"], "splits train, val, test"),
     (["predict", "{cut}", "{photos}", "--out", "{new}"], "cut off"),
     (["predict", "{run}", "{new}", "--out", "{new}"], "neither a file nor a folder"),

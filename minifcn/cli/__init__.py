@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments, unknown = build_parser().parse_known_args(argv)
+        if unknown:
+            arguments.parser.error(unexpected(unknown[0], arguments.parser))
         if arguments.threads is not None:
             set_threads(arguments.threads)
         return arguments.run(arguments) or 0
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except MemoryError as error:
-        return fail(f"out of memory ({error}): use a smaller --batch, --crop or --width")
+        return fail(f"out of memory: {error}")
     except (OSError, ValueError) as error:
         return fail(one_line(error))
 
@@ -56,11 +58,27 @@ def one_line(error: Exception) -> str:
     return " ".join((f"{name}: {reason}" if name else reason).split())
 
 
+def unexpected(word: str, parser: argparse.ArgumentParser) -> str:
+    """What to say about an argument that a command does not have."""
+    from minifcn.cli.config import nearest
+
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}"
+    word = word.split("=")[0]
+    return f"there is no option {word}{nearest(word, list(parser._option_string_actions))}"
+
+
 def set_threads(threads: int) -> None:
     import numba
     if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
         raise ValueError(f"--threads must be 1..{numba.config.NUMBA_NUM_THREADS}, not {threads}")
     numba.set_num_threads(threads)
+
+
+def add_common(parser) -> None:
+    """The arguments of every command."""
+    parser.add_argument("--quiet", action="store_true", help="no progress, for scripts")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: all)")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,8 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
             epilog="Example:\n" + "\n".join(f"  minifcn {line}"
                                             for line in command.EXAMPLE.splitlines()),
             formatter_class=argparse.RawDescriptionHelpFormatter)
-        added.add_argument("--quiet", action="store_true", help="no progress, for scripts")
-        added.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: all)")
+        add_common(added)
         command.add_arguments(added)
-        added.set_defaults(run=command.run)
+        added.set_defaults(run=command.run, parser=added)
     return parser

@@ -1,6 +1,7 @@
 """``minifcn doctor``: what this machine offers, and what is wrong with it."""
 from __future__ import annotations
 
+import json
 import os
 import platform
 import tempfile
@@ -22,13 +23,18 @@ INTEL = ("x86_64", "AMD64", "i386", "i686")
 LOW_MEMORY = 2 * 10**9
 
 
-def run_doctor() -> int:
+def run_doctor(as_json: bool = False) -> int:
     """Print the facts, then what is wrong; 1 if anything is."""
-    wrong = []
+    wrong, facts = [], []
     for name, value, complaint in findings():
-        print(f"{name:<18}{value}")
+        facts.append({"what": name, "state": value})
+        if not as_json:
+            print(f"{name:<18}{value}")
         if complaint:
             wrong.append(complaint)
+    if as_json:
+        print(json.dumps({"facts": facts, "wrong": wrong}, indent=2))
+        return 1 if wrong else 0
     print()
     for complaint in wrong:
         print(f"wrong: {complaint}")
@@ -81,28 +87,30 @@ def vectors() -> tuple[str, str, str | None]:
 
 
 def memory() -> tuple[str, str, str | None]:
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = (page * os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
+    available = available_memory()
+    if available is None:
         return "memory", "unknown", None
-    available = _available_memory() or free
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return ("memory", f"{available / 1e9:.1f} of {total / 1e9:.1f} GB available",
             None if available >= LOW_MEMORY else
             f"less than {LOW_MEMORY / 1e9:.0f} GB are available; full-size networks need more")
 
 
-def _available_memory() -> int | None:
-    """Free memory and what the system would give back, on Linux."""
+def available_memory() -> int | None:
+    """Bytes of free memory, on Linux with what the system would give back; None if unknown."""
     path = Path("/proc/meminfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((1024 * int(line.split()[1])
-                 for line in lines if line.startswith("MemAvailable")), None)
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("MemAvailable"):
+            return 1024 * int(line.split()[1])
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def cache(folder: Path) -> tuple[str, str, str | None]:
     """Whether compiled kernels are kept for the next process."""
-    files = list(folder.glob("*.nbi")) if folder.exists() else []
+    files = list(folder.rglob("*.nbi")) if folder.exists() else []      # Numba adds a folder
     state = f"{len(files)} kernels" if files else "empty: the first run compiles for some seconds"
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     complaint = None

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minifcn.palette import DATASETS
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 # What the arguments of data sets are when they are not given.
 DEFAULTS = {"data": None, "count": 1000, "size": [96, 96], "year": 2012, "classes": None,
             "palette": None, "ignore": 255}
+ON_DISK = ("camvid", "voc", "folder")
+PATHS = {"data": "--data", "palette": "--palette", "start": "--from"}
 
 
 def add_network(group) -> None:
@@ -38,6 +41,10 @@ def add_data(parser) -> None:
     data.add_argument("--ignore", type=int, help="folder: label to leave out (default: 255)")
 
 
+def add_json(parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
 def add_dataset(parser, **options) -> None:
     parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS),
                         **options)
@@ -47,6 +54,9 @@ def open_data(dataset: str, split: str, given: Mapping):
     """Open a split of a data set; what ``given`` does not say has its default."""
     from minifcn.data import open_dataset
 
+    if given.get("data") is None and dataset in ON_DISK:
+        raise ValueError(f"where is the data set {dataset}? give the path of its folder: "
+                         "--data PATH")
     values = {name: default if given.get(name) is None else given[name]
               for name, default in DEFAULTS.items()}
     return open_dataset(dataset, values["data"], split, count=values["count"],
@@ -55,10 +65,29 @@ def open_data(dataset: str, split: str, given: Mapping):
                         ignore=values["ignore"])
 
 
+def check_paths(given: Mapping) -> None:
+    """Raise ValueError for a path that does not exist, naming its option."""
+    for name, option in PATHS.items():
+        if given.get(name) is not None and not Path(given[name]).exists():
+            raise ValueError(f"{option} {given[name]}: there is no such file or folder")
+
+
+def checkpoint_file(path: str, option: str = "") -> str:
+    """The path of a checkpoint; a folder is refused, and a missing file, naming the option."""
+    if Path(path).is_dir():
+        best = Path(path, "best.safetensors")
+        raise ValueError(f"{option} {path} is a folder; ".lstrip() + (
+            f"the best model of this run is {best}" if best.exists() else
+            "a checkpoint is a file, such as best.safetensors in the folder of a run"))
+    if option and not Path(path).exists():
+        raise ValueError(f"{option} {path}: there is no such file")
+    return path
+
+
 def load_fcn(path: str) -> FCN:
     import minifcn
 
-    model = minifcn.load(path)
+    model = minifcn.load(checkpoint_file(path))
     if not isinstance(model, minifcn.FCN):
         raise ValueError(f"{path} holds a {type(model).__name__}, not an FCN; train one from it "
                          "with minifcn train --from")

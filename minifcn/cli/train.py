@@ -2,17 +2,33 @@
 from __future__ import annotations
 
 from minifcn.cli.options import add_data, add_dataset, add_network
+from minifcn.cli.recipes import RECIPES
 
 HELP = "train a model, or continue to train one"
 EXAMPLE = """\
 train camvid --data data/camvid --out runs/camvid --epochs 60
 train camvid --data data/camvid --out 8s --from runs/16s/best.safetensors --stride 8
 train --out runs/camvid --resume"""
+USAGE = "minifcn train [DATASET] --out RUN [--recipe NAME] [options]"
+START = """\
+Three recipes to begin with; all else has a default:
+  minifcn train folder --data photos --out runs/photos --recipe folder
+  minifcn train shapes --out runs/shapes --epochs 4
+  minifcn train camvid --data CamVid --out runs/camvid --recipe camvid
+After Ctrl-C or a power cut: minifcn train --out RUN --resume"""
 
 
 def add_arguments(parser) -> None:
+    parser.usage = USAGE
+    parser.description = f"{START}\n\n{parser.description}"
     add_dataset(parser, nargs="?")
-    parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--out", metavar="RUN", help="folder of the run")
+    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME",
+                        help="options that go together, for " + ", ".join(RECIPES)
+                             + "; what else is given wins")
+    parser.add_argument("--config", metavar="FILE",
+                        help="options in a TOML file; the command line wins. Each run writes its "
+                             "own, RUN/config.toml")
     parser.add_argument("--resume", action="store_true",
                        help="continue the run in RUN to the same bits as if it had never stopped; "
                             "only --steps or --epochs may change")
@@ -49,6 +65,9 @@ def add_arguments(parser) -> None:
     recipe.add_argument("--seed", type=int, help="default: 0")
     recipe.add_argument("--evaluate-every", type=int, metavar="STEPS",
                         help="on the split val; default: once an epoch")
+    recipe.add_argument("--patience", type=int, metavar="N",
+                        help="stop early, after N evaluations without a better mean IU "
+                             "(default: never)")
 
 
 def run(arguments) -> int | None:

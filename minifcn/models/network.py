@@ -14,7 +14,6 @@ from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
 from minifcn.palette import voc_palette
 
-
 MOST_FAULTS = 3     # of another network that an error lists
 
 

@@ -246,6 +246,11 @@ class Trainer:
         return self.progress.step >= self.recipe.steps or self.stopped_early
 
     @property
+    def finished(self) -> bool:
+        """Whether ``run`` has nothing left to do."""
+        return self.done and not self._evaluation_is_due()
+
+    @property
     def stopped_early(self) -> bool:
         """Whether so many evaluations as the recipe's patience brought nothing better."""
         return 0 < self.recipe.patience <= self.progress.stale
