@@ -1,7 +1,7 @@
 """Arguments that several commands share, and what they stand for."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # What the arguments of data sets are when they are not given.
 DEFAULTS = {"data": None, "count": 1000, "size": [96, 96], "year": 2012, "classes": None,
-            "palette": None, "ignore": 255}
+            "palette": None, "ignore": 255, "relabel": None}
 ON_DISK = ("camvid", "voc", "folder")
 PATHS = {"data": "--data", "palette": "--palette", "start": "--from"}
 
@@ -39,6 +39,8 @@ def add_data(parser) -> None:
     data.add_argument("--classes", nargs="+", metavar="NAME", help="folder: names, in order of ids")
     data.add_argument("--palette", metavar="FILE", help="folder: lines of NAME RED GREEN BLUE")
     data.add_argument("--ignore", type=int, help="folder: label to leave out (default: 255)")
+    data.add_argument("--relabel", nargs="+", metavar="FROM=TO",
+                      help="folder: labels that stand for others, such as 255=1")
 
 
 def add_json(parser) -> None:
@@ -62,7 +64,15 @@ def open_data(dataset: str, split: str, given: Mapping):
     return open_dataset(dataset, values["data"], split, count=values["count"],
                         size=tuple(values["size"]), year=values["year"],
                         class_names=values["classes"], palette_file=values["palette"],
-                        ignore=values["ignore"])
+                        ignore=values["ignore"], relabel=_relabelled(values["relabel"] or ()))
+
+
+def _relabelled(words: Iterable[str]) -> dict[int, int]:
+    pairs = [word.split("=") for word in words]
+    for word, pair in zip(words, pairs):
+        if len(pair) != 2 or not all(part.isdecimal() and len(part) < 6 for part in pair):
+            raise ValueError(f"--relabel takes FROM=TO, two labels, not {word!r}")
+    return {int(old): int(new) for old, new in pairs}
 
 
 def check_paths(given: Mapping) -> None:

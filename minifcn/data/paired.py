@@ -83,32 +83,46 @@ class PairedFiles(DataSet):
     void : uint8 (k, 3), optional
         Colours that mean ``ignore`` in label files coded in the palette's colours; without it, such
         files are refused.
+    relabel : dict of int to int, optional
+        Labels of the files that stand for other labels.
     """
 
     def __init__(self, pairs: list[tuple[Path, Path]], class_names: Sequence[str],
-                 palette: np.ndarray, ignore: int, void: np.ndarray | None = None) -> None:
+                 palette: np.ndarray, ignore: int, void: np.ndarray | None = None,
+                 relabel: Mapping[int, int] | None = None) -> None:
         self.pairs = pairs
         self.class_names = list(class_names)
         self.palette = np.asarray(palette, dtype=np.uint8)
         self.ignore = ignore
         self._void = void
+        self._relabel = dict(relabel or {})
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
         image_path, labels_path = self.pairs[index]
-        image = read_image(image_path)
-        if self._void is None:
-            labels = read_labels(labels_path)
-        else:
-            ids = [*range(len(self.palette)), *[self.ignore] * len(self._void)]
-            labels = read_labels(labels_path, np.concatenate([self.palette, self._void]), ids)
+        image, labels = read_image(image_path), self.read_labels(index)
         if labels.shape != image.shape[:2]:
             raise ValueError(f"{image_path} is {_size(image)} pixels (upright) and its labels "
                              f"{labels_path} are {_size(labels)}; they have to be of one size")
-        check_labels(labels, len(self.class_names), self.ignore, labels_path)
         return Sample(image, labels, image_path.stem).with_legend(self.legend)
+
+    def read_labels(self, index: int) -> np.ndarray:
+        """The labels of one sample, integer (h, w), checked; its image is not read."""
+        path = self.pairs[index][1]
+        if self._void is None:
+            labels = read_labels(path)
+        else:
+            ids = [*range(len(self.palette)), *[self.ignore] * len(self._void)]
+            labels = read_labels(path, np.concatenate([self.palette, self._void]), ids)
+        if self._relabel:
+            stored = labels
+            labels = stored.copy()
+            for old, new in self._relabel.items():
+                labels[stored == old] = new
+        check_labels(labels, len(self.class_names), self.ignore, path)
+        return labels
 
 
 def _size(array: np.ndarray) -> str:
