@@ -70,12 +70,15 @@ def run(arguments) -> None:
 
 def open_for(model, arguments):
     """The data set, whose classes have the checkpoint's names if nobody names them."""
+    from minifcn.data.folder import CLASS_TABLE
+
     given = {name: getattr(arguments, name) for name in DEFAULTS}
     if given["count"] is None:
         given["count"] = EVALUATED_SCENES
-    if arguments.dataset == "folder" and not given["classes"] and not given["palette"]:
-        given["classes"] = model.class_names
     check_paths(given)
+    named = given["classes"] or given["palette"] or Path(given["data"] or "", CLASS_TABLE).exists()
+    if arguments.dataset == "folder" and not named:
+        given["classes"] = model.class_names
     return open_data(arguments.dataset, arguments.split, given)
 
 

@@ -14,7 +14,8 @@ from minifcn.cli import options
 from minifcn.cli.config import config_text, read_config
 from minifcn.cli.machine import available_memory
 from minifcn.cli.recipes import RECIPES
-from minifcn.data import Augmentation
+from minifcn.data import Augmentation, Folder, PairedFiles, survey
+from minifcn.data.survey import assert_sound
 from minifcn.files import written_whole
 from minifcn.models.summary import training_bytes
 from minifcn.training.checkpoints import read_run
@@ -98,11 +99,12 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
         raise ValueError("--new-classes is about the checkpoint that --from names")
     other = load_start(given)
     data, validation = open_splits(given)
-    unnamed = given["dataset"] == "folder" and not given.keys() & {"classes", "palette"}
+    unnamed = isinstance(data, Folder) and not data.named
     if unnamed and isinstance(other, minifcn.FCN) and other.classes == len(data.class_names) \
             and "new_classes" not in given:
         given["classes"] = other.class_names        # they pass from stage to stage
         data, validation = open_splits(given)
+    check_data(data, validation, say)
     model = build_model(given, data, other, say)
     settings = {**START, **options.DEFAULTS, **RECIPE, **given,
                 **{name: model.config[name] for name in NETWORK}}
@@ -116,6 +118,16 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
     trainer = Trainer(model, data, recipe, validation, folder, source=settings, say=say)
     write_config(folder, settings)
     return trainer
+
+
+def check_data(data, validation, say) -> None:
+    """What is wrong with files is found now, and not when their turn comes after an hour."""
+    for name, each in (("train", data), ("val", validation)):
+        if isinstance(each, PairedFiles):
+            found = survey(each, quiet=say is None, title=f"checking {name}")
+            assert_sound(found)
+            if found.missing and say:
+                say(f"{name} has no pixel of: {', '.join(found.missing)}")
 
 
 def write_config(folder: Path, settings: dict) -> None:

@@ -51,6 +51,11 @@ class Folder(PairedFiles):
     relabel : dict of int to int, optional
         Labels that stand for others: ``{255: 1}`` makes a mask of 0 and 255 one of two classes.
 
+    Attributes
+    ----------
+    named : bool
+        Whether the names of the classes are known, or made up from their number.
+
     Raises
     ------
     ValueError
@@ -62,7 +67,7 @@ class Folder(PairedFiles):
                  split: str | None = None, relabel: Mapping[int, int] | None = None) -> None:
         folder = Path(folder)
         pairs = _pairs(folder, split)
-        void = None
+        void, self.named = None, True
         if palette_file is None and class_names is None and (folder / CLASS_TABLE).is_file():
             palette_file = folder / CLASS_TABLE
         if palette_file is not None:
@@ -73,6 +78,7 @@ class Folder(PairedFiles):
         elif class_names is not None:
             names, palette = list(class_names), voc_palette(len(class_names))
         else:
+            self.named = False
             classes = _count_classes(folder, ignore, relabel or {})
             names, palette = [f"class {i}" for i in range(classes)], voc_palette(classes)
         super().__init__(pairs, names, palette, ignore, void, relabel)

@@ -238,3 +238,12 @@ def test_validation_shows_rare_classes_and_is_the_same_each_time(tmp_path):
     assert not {*train.pairs} & {*val.pairs}
     assert open_dataset("folder", tmp_path, "val").pairs == val.pairs
     assert read_labels(rare).max() == 2
+
+
+def test_training_finds_faults_before_its_first_step(tmp_path, capsys):
+    binary(tmp_path / "mine", (0, 1), 12)
+    Image.fromarray(np.full((6, 9), 1, np.uint8)).save(tmp_path / "mine" / "labels" / "3.png")
+    assert main(["train", "folder", "--data", str(tmp_path / "mine"), "--out",
+                 str(tmp_path / "run"), "--steps", "1", "--classes", "a", "b"]) == 2
+    assert "3.png are 9 x 6; they have to be of one size" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
