@@ -1,0 +1,113 @@
+"""The bank itself: what is planted is wrong, what is called right is right, nothing comes twice.
+
+No checker takes part: everything is compared with the textbook.
+"""
+import ast
+import collections
+import inspect
+import textwrap
+
+import pytest
+
+from tests.gradcheck.planted import OPERATIONS, STYLES, bank, functions_of, load, right_source
+from tests.gradcheck.planted.compare import trouble, wrong_draws
+from tests.gradcheck.right_styles import MORE_STYLES
+from tests.gradcheck.right_styles import STYLES as FIRST_STYLES
+
+BUGS = bank()
+EDITS = [bug for bug in BUGS if bug.source]
+GROUPS = ["plain NumPy", *(pytest.param(style, marks=pytest.mark.slow)
+                           if style == "jitted" else style for style in STYLES)]
+
+
+def found(module, function):
+    """What is wrong with a function; dropout's mask is judged by many draws."""
+    return trouble(module, function) or (
+        wrong_draws(module.dropout_forward) if function == "dropout_forward" else None)
+
+
+@pytest.mark.parametrize("style", GROUPS)
+def test_every_bug_is_one(style):
+    duds = [bug.name for bug in BUGS
+            if bug.style == style and not found(bug.module(), bug.function)]
+    assert duds == []
+
+
+@pytest.mark.parametrize("style", GROUPS[1:])
+def test_bugs_spoil_no_other_function(style):
+    """What an edit does not name is as right as before; what it names besides is wrong."""
+    for bug in [bug for bug in EDITS if bug.style == style]:
+        for name in functions_of(bug.module(), bug.operation):
+            problem = found(bug.module(), name)
+            assert bool(problem) == (name in bug.functions), (bug.name, name, problem)
+
+
+@pytest.mark.parametrize("module", [
+    pytest.param(each, marks=pytest.mark.slow) if each.__name__ == "jitted" else each
+    for each in (*FIRST_STYLES, *MORE_STYLES)], ids=lambda module: module.__name__)
+def test_right_code_agrees_with_the_textbook(module):
+    functions = [name for operation in OPERATIONS for name in functions_of(module, operation)]
+    assert {name: found(module, name) for name in functions} == dict.fromkeys(functions)
+
+
+def test_two_hundred_right_functions():
+    different = {function for module in (*FIRST_STYLES, *MORE_STYLES)
+                 for name, function in vars(module).items() if not name.startswith("__")}
+    assert len(different) >= 200
+
+
+def test_bugs_in_many_styles_for_every_operation():
+    assert len(EDITS) >= 300
+    styles = collections.Counter(bug.style for bug in EDITS)
+    assert set(styles) == set(STYLES)
+    assert min(styles.values()) >= 12
+    operations = collections.Counter(bug.operation for bug in EDITS)
+    assert set(operations) == set(OPERATIONS)
+    assert min(operations.values()) >= 10
+
+
+def test_few_edits_expect_that_no_name_fits():
+    assert sum("unknown" in bug.causes for bug in EDITS) <= 0.05 * len(EDITS)
+
+
+class Normal(ast.NodeTransformer):
+    """Names of functions, arguments and variables by the order in which they come; no docstrings."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        node.name, node.decorator_list, node.returns = "function", [], None
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        return node
+
+    def visit_arg(self, node):
+        node.arg = self.names.setdefault(node.arg, f"name{len(self.names)}")
+        return node
+
+    def visit_Name(self, node):
+        if isinstance(node.ctx, ast.Store) or node.id in self.names:
+            node.id = self.names.setdefault(node.id, f"name{len(self.names)}")
+        return node
+
+
+def normalised(source):
+    return ast.dump(Normal({}).visit(ast.parse(textwrap.dedent(source))))
+
+
+def test_no_bug_comes_twice():
+    seen = {}
+    for bug in BUGS:
+        source = bug.source or "\n".join(
+            inspect.getsource(bug.functions[name]) for name in sorted(bug.functions))
+        key = bug.function, normalised(source)
+        assert key not in seen, (bug.name, seen[key])
+        seen[key] = bug.name
+
+
+def test_every_edit_changes_its_file():
+    for bug in EDITS:
+        assert bug.source != right_source(bug.style), bug.name
+        assert load(bug.name, bug.source).__name__ == bug.name
