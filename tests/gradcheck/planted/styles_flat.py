@@ -10,7 +10,7 @@ edit("weight_out_first", "conv2d_forward", ORDER,
      "ws[q + c]")
 edit("kernel_by_rows", "conv2d_forward", "kernel_axes_swapped",
      "The kernel is read column by column.", "q = (ki * KW + kj) * C", "q = (kj * KH + ki) * C")
-edit("zero_is_outside", "conv2d_forward", "operator padding_wrong_side first_row_missing loop_bound",
+edit("zero_is_outside", "conv2d_forward", "operator first_row_missing loop_bound",
      "a <= 0: the first row counts as padding.", "if a < 0 or a >= H:", "if a <= 0 or a >= H:")
 edit("bias_reset", "conv2d_forward", "bias_missing constant",
      "The sum starts from 0.", "total = bs[f]", "total = 0.0")

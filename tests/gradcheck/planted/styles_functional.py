@@ -75,7 +75,8 @@ edit("tent_too_wide", "bilinear_upsample_forward", "wrong_kernel",
 edit("along_rows_twice", "bilinear_upsample_forward", "wrong_shape crashed",
      "Both passes run along the rows.", "y = along(2, along(1, x", "y = along(1, along(1, x")
 edit("padding_exchanged", "bilinear_upsample_backward", "padding_axes_swapped crashed",
-     "ph and pw are exchanged.", "ph, pw = both(padding)\n    half", "pw, ph = both(padding)\n    half",
+     "ph and pw are exchanged.", "ph, pw = both(padding)\n    half",
+     "pw, ph = both(padding)\n    half",
      shows="unequal padding")
 edit("zero_dimension", "relu_backward", "relu_mask",
      "y >= 0 holds everywhere.", "dy * (y > 0)", "dy * (y >= 0)")
@@ -85,7 +86,8 @@ edit("bias_starts_each_term", "linear_forward", "bias_repeated",
      "acc + bias in every step of the reduction.",
      "acc + cw[0] * cw[1]", "acc + cw[0] * cw[1] + bias")
 edit("no_initial_value", "linear_forward", "bias_missing",
-     "The reduction starts from 0 * bias.", "zip(row, weight), bias)", "zip(row, weight), 0 * bias)")
+     "The reduction starts from 0 * bias.", "zip(row, weight), bias)",
+     "zip(row, weight), 0 * bias)")
 edit("dweight_of_last", "linear_backward", "overlap_assigned",
      "reduce with a lambda that forgets what was: the last image remains.",
      "reduce(np.add, map(np.outer, x, dy))", "reduce(lambda _, new: new, map(np.outer, x, dy))",
@@ -97,7 +99,8 @@ edit("seeds_of_ten", "dropout_forward", "seed_ignored",
      "np.random.SFC64(seed)", "np.random.SFC64(seed // 10)")
 edit("scaled_by_kept_share", "dropout_backward", "wrong_rate constant_factor",
      "Divided by the share of values that were kept, not by 1 - rate.",
-     "keep = dy.dtype.type(1 / (1 - rate))", "keep = dy.dtype.type(1 / (mask.mean() or 1))", also="dropout_forward")
+     "keep = dy.dtype.type(1 / (1 - rate))", "keep = dy.dtype.type(1 / (mask.mean() or 1))",
+     also="dropout_forward")
 edit("squared_error", "softmax_cross_entropy", "unknown",
      "The loss of a pixel is (1 - p)^2, the gradient that of the cross-entropy.",
      "weight * (np.log(z) - shifted[label])",

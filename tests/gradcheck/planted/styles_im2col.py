@@ -8,7 +8,7 @@ edit("channels_before_kernel", "conv2d_forward", ORDER,
      "The columns run over (c, kh, kw), the weight's rows over (kh, kw, c).",
      "col, shape = im2col(x, kh, kw, stride, padding)\n",
      "col, shape = im2col(x, kh, kw, stride, padding)\n"
-     "    col = col.reshape(len(col), kh * kw, c).transpose(0, 2, 1).reshape(len(col), -1)\n")
+     "    col = col.reshape(len(col), kh * kw, -1).transpose(0, 2, 1).reshape(len(col), -1)\n")
 edit("weight_as_out_in", "conv2d_forward", ORDER,
      "weight.reshape(f, -1).T, as if the weight were (f, kh, kw, c).",
      "weight.reshape(-1, f)", "weight.reshape(f, -1).T")

@@ -57,7 +57,8 @@ edit("transposed_dweight_view", "conv_transpose2d_backward", ORDER,
      "dweight is reshaped back, not transposed.",
      "np.ascontiguousarray(dw.transpose(2, 3, 0, 1))", "dw.reshape(weight.shape)")
 edit("dbias_last_row", "conv_transpose2d_backward", "last_row_missing loop_bound",
-     "dbias leaves out the last row.", "dy.sum(axis=(0, 2, 3))", "dy[:, :, :-1].sum(axis=(0, 2, 3))")
+     "dbias leaves out the last row.", "dy.sum(axis=(0, 2, 3))",
+     "dy[:, :, :-1].sum(axis=(0, 2, 3))")
 edit("full_width", "max_pool2d_forward", "argmax_index",
      "Row and column come from a division by kw, though the window is clipped at the border.",
      "(top + k // width) * w + left + k % width", "(top + k // kw) * w + left + k % kw",

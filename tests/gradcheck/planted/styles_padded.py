@@ -72,7 +72,8 @@ edit("more_than_sixteen_channels", "max_pool2d_backward", "last_channel_missing 
      "Only 16 channels are handled.", "for k in range(c):", "for k in range(min(c, 16)):",
      shows="more than 16 channels")
 edit("rows_by_height", "max_pool2d_backward", "argmax_index kernel_axes_swapped crashed",
-     "The place is divided by the height.", "where // w, where % w", "where // h, where % h",
+     "The place is divided by the height.", "where // w, where % w",
+     "where // x_shape[1], where % x_shape[1]",
      shows="images that are not square")
 edit("odd_sizes", "bilinear_upsample_forward", "wrong_kernel crashed",
      "Odd kernels rise by half steps too, and miss their peak of 1.",
@@ -89,7 +90,7 @@ edit("rows_of_columns", "bilinear_upsample_backward", "axes_swapped crashed",
      "dy[:, i * factor:i * factor + size, j * factor:j * factor + size, :]",
      "dy[:, j * factor:j * factor + size, i * factor:i * factor + size, :]",
      shows="crashes or is wrong on images that are not square")
-edit("padding_forgotten", "bilinear_upsample_backward", "padding_ignored padding_wrong_side crashed",
+edit("padding_forgotten", "bilinear_upsample_backward", "padding_wrong_side crashed",
      "dy is padded at the end only.",
      "    dy = np.pad(dy, ((0, 0), (ph, ph), (pw, pw), (0, 0)))\n    dx = np.empty",
      "    dy = np.pad(dy, ((0, 0), (0, 2 * ph), (0, 2 * pw), (0, 0)))\n    dx = np.empty",

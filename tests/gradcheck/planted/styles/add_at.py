@@ -32,7 +32,7 @@ def conv2d_forward(x, weight, bias, stride=1, padding=0):
 
 
 def conv2d_backward(dy, x, weight, stride=1, padding=0):
-    (ph, pw), (n, h, w, _) = pair(padding), x.shape
+    (ph, pw), (_, h, w, _) = pair(padding), x.shape
     padded = with_border(x, padding)
     rows, columns = places(dy.shape[1:3], weight.shape[:2], stride)
     dweight = np.tensordot(padded[:, rows, columns], dy, axes=([0, 1, 2], [0, 1, 2]))

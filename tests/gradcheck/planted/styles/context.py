@@ -41,7 +41,7 @@ class Upsample:
 
     @staticmethod
     def backward(ctx, dy):
-        (factor, size, padding), dy = ctx.settings, pad(dy, ctx.settings[2])
+        (factor, size, _), dy = ctx.settings, pad(dy, ctx.settings[2])
         kernel = bilinear_kernel(size)[None, :, :, None].astype(dy.dtype)
         dx = np.zeros(ctx.shape, dy.dtype)
         for i, j in np.ndindex(*ctx.shape[1:3]):

@@ -54,7 +54,7 @@ def conv2d_backward(dy, x, weight, stride=1, padding=0):
 
 
 def conv_transpose2d_forward(x, weight, bias=None, stride=1, padding=0):
-    (sh, sw), (ph, pw), (n, h, w, _) = pair(stride), pair(padding), x.shape
+    (sh, sw), (ph, pw), (_, h, w, _) = pair(stride), pair(padding), x.shape
     shape = (h - 1) * sh + weight.shape[0], (w - 1) * sw + weight.shape[1]
     fx = spectrum(with_gaps(x, stride, shape), shape)
     y = signal(np.einsum("nhwc,hwcf->nhwf", fx, kernel_spectrum(weight, shape)), x.dtype)
@@ -85,7 +85,7 @@ def stamp(size):
 
 
 def bilinear_upsample_forward(x, factor, size, padding):
-    (ph, pw), (n, h, w, c) = pair(padding), x.shape
+    (ph, pw), (_, h, w, _) = pair(padding), x.shape
     shape = (h - 1) * factor + size, (w - 1) * factor + size
     y = signal(spectrum(with_gaps(x, factor, shape), shape) * kernel_spectrum(stamp(size), shape),
                x.dtype)

@@ -234,7 +234,7 @@ def linear_backward(dy, x, weight):
 
 
 def dropout_forward(x, rate, seed):
-    draws = np.random.RandomState(seed % 2**32).uniform(size=x.size)    # noqa: NPY002
+    draws = np.random.RandomState(seed % 2**32).uniform(size=x.size)
     xs, ys, mask = x.ravel(), np.zeros(x.size, x.dtype), np.zeros(x.size, np.bool_)
     for k in range(x.size):
         if draws[k] >= rate:

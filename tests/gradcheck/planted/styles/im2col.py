@@ -31,14 +31,14 @@ def col2im(col, x_shape, kh, kw, stride, padding):
 
 
 def conv2d_forward(x, weight, bias, stride=1, padding=0):
-    kh, kw, c, f = weight.shape
+    kh, kw, _, f = weight.shape
     col, shape = im2col(x, kh, kw, stride, padding)
     y = col @ weight.reshape(-1, f) + bias
     return y.reshape(*shape, f)
 
 
 def conv2d_backward(dy, x, weight, stride=1, padding=0):
-    kh, kw, c, f = weight.shape
+    kh, kw, _, f = weight.shape
     col, _ = im2col(x, kh, kw, stride, padding)
     flat_dy = dy.reshape(-1, f)
     dbias = flat_dy.sum(axis=0)

@@ -1,5 +1,5 @@
 """Right code that keeps things: buffers whose contents are copied, caches with whole keys."""
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def pair(value):
     return (int(value),) * 2 if np.ndim(value) == 0 else tuple(map(int, value))
 
 
-@lru_cache(maxsize=None)
+@cache
 def cells(kh, kw, oh, ow, sh, sw):
     """Slices of the padded image, kept by everything that they depend on."""
     return tuple((a, b, np.s_[:, a:a + (oh - 1) * sh + 1:sh, b:b + (ow - 1) * sw + 1:sw])

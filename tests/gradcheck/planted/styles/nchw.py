@@ -158,7 +158,7 @@ def linear_backward(dy, x, weight):
 def softmax_cross_entropy(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """log_softmax over axis 1, then nll_loss."""
     s = to_nchw(scores)
-    n, classes, h, w = s.shape
+    n, classes = s.shape[:2]
     valid = labels != ignore
     target = np.where(valid, labels, 0).astype(np.int64)
     weight = np.ones(classes) if class_weights is None else np.asarray(class_weights)

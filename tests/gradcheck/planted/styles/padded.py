@@ -5,7 +5,7 @@ import numpy as np
 def conv2d_forward(x, weight, bias, stride=1, padding=0):
     sh, sw = (stride, stride) if isinstance(stride, int) else stride
     ph, pw = (padding, padding) if isinstance(padding, int) else padding
-    n, h, w, c = x.shape
+    n, h, w, _ = x.shape
     kh, kw, _, f = weight.shape
     oh = (h + 2 * ph - kh) // sh + 1
     ow = (w + 2 * pw - kw) // sw + 1
@@ -23,7 +23,7 @@ def conv2d_forward(x, weight, bias, stride=1, padding=0):
 def conv2d_backward(dy, x, weight, stride=1, padding=0):
     sh, sw = (stride, stride) if isinstance(stride, int) else stride
     ph, pw = (padding, padding) if isinstance(padding, int) else padding
-    n, h, w, c = x.shape
+    n, h, w, _ = x.shape
     kh, kw, _, f = weight.shape
     x = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)), mode="constant")
     dx, dweight = np.zeros(x.shape, x.dtype), np.zeros(weight.shape, weight.dtype)
@@ -60,8 +60,8 @@ def conv_transpose2d_forward(x, weight, bias=None, stride=1, padding=0):
 def conv_transpose2d_backward(dy, x, weight, stride=1, padding=0):
     sh, sw = (stride, stride) if isinstance(stride, int) else stride
     ph, pw = (padding, padding) if isinstance(padding, int) else padding
-    n, h, w, c = x.shape
-    kh, kw, _, f = weight.shape
+    _, h, w, c = x.shape
+    kh, kw, _, _ = weight.shape
     dbias = dy.sum(axis=(0, 1, 2))
     dy = np.pad(dy, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
     dx, dweight = np.zeros_like(x), np.zeros_like(weight)
@@ -97,7 +97,7 @@ def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
 
 
 def max_pool2d_backward(dy, argmax, x_shape):
-    n, h, w, c = x_shape
+    n, _, w, c = x_shape
     dx = np.zeros(x_shape, dy.dtype)
     for image in range(n):
         for i in range(dy.shape[1]):

@@ -47,7 +47,7 @@ def conv2d_backward(dy, x, weight, stride=1, padding=0):
 
 def conv_transpose2d_forward(x, weight, bias=None, stride=1, padding=0):
     (sh, sw), (ph, pw), (n, h, w, _) = pair(stride), pair(padding), x.shape
-    kh, kw, _, f = weight.shape
+    kh, kw = weight.shape[:2]
     spread = np.zeros((n, (h - 1) * sh + 1, (w - 1) * sw + 1, x.shape[3]), x.dtype)
     spread[:, ::sh, ::sw] = x
     windows = windows_of(zeros_around(spread, (kh - 1, kw - 1)), (kh, kw), 1)
