@@ -30,8 +30,8 @@ LINEARS = ((3, 4, 5), (1, 3, 2), (4, 4, 4), (9, 17, 18), (2, 1, 1))
 SHAPES = ((2, 3, 4, 5), (4, 6), (7,), (9, 3, 2, 17), (1, 2, 2, 1), (3, 3))
 
 
-def cases(function: str) -> Iterator[list]:
-    """Arguments in float64."""
+def cases(function: str, pairs: bool = True) -> Iterator[list]:
+    """Arguments in float64; without ``pairs``, pooling and upsampling get single numbers only."""
     rng = np.random.default_rng(8)
 
     def normal(*shape):
@@ -52,12 +52,16 @@ def cases(function: str) -> Iterator[list]:
             yield [normal(2, 3, 2, 2), normal(3, 2, 2, 3), None, 2, 1]
     elif operation == "max_pool2d":
         for n, h, w, c, *rest in POOLINGS:
+            if not pairs and isinstance(rest[0], tuple):
+                continue
             x = np.round(normal(n, h, w, c), 0) - 3 * (c == 3)          # many ties
             y, argmax = reference.max_pool2d_forward(x, *rest)
             yield [x, *rest] if function.endswith("_forward") else [
                 normal(*y.shape), argmax, x.shape]
     elif operation == "bilinear_upsample":
         for n, h, w, c, *rest in UPSAMPLINGS:
+            if not pairs and isinstance(rest[2], tuple):
+                continue
             x = normal(n, h, w, c)
             y = reference.bilinear_upsample_forward(x, *rest)
             yield [x, *rest] if function.endswith("_forward") else [
@@ -114,8 +118,8 @@ def in_float32(arguments: list) -> list:
 
 def changed(arguments: list) -> list:
     """Other values in arrays of the same shapes."""
-    return [each * (-1.5 - index) if is_float(each) and each.ndim > 1 else
-            np.roll(each, 1) if isinstance(each, np.ndarray) else each
+    return [np.roll(each, 1) * (1.5 + index if is_float(each) else 1)
+            if isinstance(each, np.ndarray) and each.dtype != bool and each.ndim > 1 else each
             for index, each in enumerate(copied(arguments))]
 
 
@@ -146,7 +150,7 @@ def spoilt_memory(real):
     return empty
 
 
-def trouble(module: ModuleType, function: str) -> str | None:
+def trouble(module: ModuleType, function: str, pairs: bool = True) -> str | None:
     """What is wrong with the function, or None: values, form, dtype, purity."""
     call = calling(function, getattr(module, function))
     before = getattr(module, function.replace("_backward", "_forward"), None)
@@ -159,7 +163,7 @@ def trouble(module: ModuleType, function: str) -> str | None:
     with mock.patch.object(np, "empty", spoilt_memory(np.empty)), \
             mock.patch.object(np, "empty_like", spoilt_memory(np.empty_like)), \
             np.errstate(all="ignore"):
-        for arguments in cases(function):
+        for arguments in cases(function, pairs):
             for name, form in forms:
                 given = form(arguments)
                 kept = copied(given)

@@ -32,9 +32,6 @@ edit("frame_wraps", "conv2d_forward", "padding_not_zero",
 edit("padding_of_rows_twice", "conv2d_forward", "padding_axes_swapped wrong_shape",
      "Columns are padded like rows.", "(ph, ph), (pw, pw), (0, 0)]",
      "(ph, ph), (ph, ph), (0, 0)]", also="conv2d_backward", shows="unequal padding")
-edit("batch_summed", "conv2d_forward", "unknown image_ignored",
-     "The images are summed: \"nijc,cf->ijf\".", "\"nijc,cf->nijf\", x[cells]",
-     "\"nijc,cf->ijf\", x[cells]", shows="more than one image")
 edit("dweight_last_image", "conv2d_backward", "last_image_missing",
      "The sum of dweight runs over x[:-1], dy[:-1].",
      "np.einsum(\"nijc,nijf->cf\", x[cells], dy)",

@@ -14,9 +14,6 @@ edit("bias_in_the_sum", "conv2d_forward", "bias_repeated",
      "    return bias + total(padded[lattice(k, out, stride)] @ weight[k]",
      "    return total(bias + padded[lattice(k, out, stride)] @ weight[k]",
      shows="a kernel larger than 1 by 1")
-edit("product_of_reduce", "conv2d_backward", "unknown",
-     "reduce(np.maximum) in place of np.add: dbias is the largest dy.",
-     "reduce(np.add, dy.reshape(-1, f))", "reduce(np.maximum, dy.reshape(-1, f))")
 edit("last_put_wins", "conv2d_backward", "overlap_assigned",
      "The canvases are laid over each other, not added.",
      "    dx = total(put(dy @ weight[k].T, padded.shape, lattice(k, out, stride))\n"
@@ -101,10 +98,6 @@ edit("scaled_by_kept_share", "dropout_backward", "wrong_rate constant_factor",
      "Divided by the share of values that were kept, not by 1 - rate.",
      "keep = dy.dtype.type(1 / (1 - rate))", "keep = dy.dtype.type(1 / (mask.mean() or 1))",
      also="dropout_forward")
-edit("squared_error", "softmax_cross_entropy", "unknown",
-     "The loss of a pixel is (1 - p)^2, the gradient that of the cross-entropy.",
-     "weight * (np.log(z) - shifted[label])",
-     "weight * (1 - np.exp(shifted[label]) / z) ** 2")
 edit("entropy_in_bits", "softmax_cross_entropy", "wrong_logarithm",
      "np.log2 of z, natural scores.", "(np.log(z) - shifted[label])",
      "(np.log2(z) - shifted[label])")

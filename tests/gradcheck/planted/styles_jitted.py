@@ -52,7 +52,7 @@ edit("channels_of_image", "max_pool2d_backward", "argmax_index kernel_axes_swapp
      "dx[n, k // dx.shape[1] % dx.shape[1], k % dx.shape[1] % width, c]",
      shows="images that are not square")
 edit("y_at_least_zero", "relu_backward", "relu_mask",
-     "y >= 0 holds everywhere.", "g if y > 0 else", "g if y >= 0 else")
+     "y >= 0 holds everywhere.", "if y[k] > 0 else", "if y[k] >= 0 else")
 edit("weight_row", "linear_forward", "overlap_assigned operator",
      "total = in the loop: the bias and all but the last product are lost.",
      "total += x[n, c] * weight[c, f]", "total = x[n, c] * weight[c, f]")

@@ -42,7 +42,7 @@ edit("not_for_pairs", "conv2d_forward", "crashed",
      "stride is used as a number: a pair raises a TypeError.",
      "sh, sw = (stride, stride) if isinstance(stride, int) else stride", "sh = sw = stride",
      shows="a pair as stride")
-edit("columns_of_first_channel", "conv_transpose2d_forward", "unknown index_offset",
+edit("columns_of_first_channel", "conv_transpose2d_forward", "index_offset constant",
      "Every input channel uses the kernel of the first.", "weight[:, :, k])\n    y = canvas",
      "weight[:, :, 0])\n    y = canvas", shows="more than one input channel")
 edit("canvas_of_the_size", "conv_transpose2d_forward", "overlap_assigned crashed wrong_shape",

@@ -107,22 +107,28 @@ def max_pool2d_backward(dy, argmax, x_shape):
     return dx
 
 
-@numba.vectorize(["float32(float32)", "float64(float64)"])
-def _relu(v):
-    return 0.0 if v <= 0 else v
+@numba.njit
+def _relu(x, y):
+    for k in range(len(x)):
+        y[k] = 0.0 if x[k] <= 0 else x[k]
 
 
-@numba.vectorize(["float32(float32, float32)", "float64(float64, float64)"])
-def _relu_gradient(g, y):
-    return g if y > 0 else 0.0
+@numba.njit
+def _relu_gradient(dy, y, dx):
+    for k in range(len(y)):
+        dx[k] = dy[k] if y[k] > 0 else 0.0
 
 
 def relu_forward(x):
-    return _relu(x)
+    y = np.empty(x.size, x.dtype)
+    _relu(x.ravel(), y)
+    return y.reshape(x.shape)
 
 
 def relu_backward(dy, y):
-    return _relu_gradient(dy, y)
+    dx = np.zeros(dy.size, dy.dtype)
+    _relu_gradient(dy.ravel(), y.ravel(), dx)
+    return dx.reshape(dy.shape)
 
 
 @numba.njit
