@@ -54,7 +54,7 @@ def cases(function: str, pairs: bool = True) -> Iterator[list]:
         for n, h, w, c, *rest in POOLINGS:
             if not pairs and isinstance(rest[0], tuple):
                 continue
-            x = np.round(normal(n, h, w, c), 0) - 3 * (c == 3)          # many ties
+            x = 0.3 * (np.round(normal(n, h, w, c)) - 3 * (c == 3))     # many ties
             y, argmax = reference.max_pool2d_forward(x, *rest)
             yield [x, *rest] if function.endswith("_forward") else [
                 normal(*y.shape), argmax, x.shape]
@@ -88,7 +88,8 @@ def cases(function: str, pairs: bool = True) -> Iterator[list]:
 
 def losses(rng) -> Iterator[list]:
     table = (
-        ((2, 3, 4, 5), 255, "mean", None), ((2, 3, 2, 4), 255, "sum", None),
+        ((2, 3, 4, 5), 255, "mean", None), ((2, 3, 4, 5), 255, "mean", None),
+        ((2, 3, 2, 4), 255, "sum", None),
         ((3, 2, 3, 4), -1, "sum_per_image", None), ((2, 2, 3, 3), 7, "mean", [0.5, 2.0, 3.0]),
         ((2, 2, 3, 3), 255, "sum", [0.5, 2.0, 3.0]), ((9, 2, 2, 17), 255, "mean", None),
         ((3, 2, 2, 3), 255, "sum_per_image", [0.5, 2.0, 3.0]), ((4, 4, 4, 4), 255, "mean", None))
@@ -163,8 +164,8 @@ def trouble(module: ModuleType, function: str, pairs: bool = True) -> str | None
     with mock.patch.object(np, "empty", spoilt_memory(np.empty)), \
             mock.patch.object(np, "empty_like", spoilt_memory(np.empty_like)), \
             np.errstate(all="ignore"):
-        for arguments in cases(function, pairs):
-            for name, form in forms:
+        for number, arguments in enumerate(cases(function, pairs)):
+            for name, form in forms if number < 3 else forms[:2]:
                 given = form(arguments)
                 kept = copied(given)
                 try:
