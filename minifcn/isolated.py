@@ -184,9 +184,9 @@ def student(setup: dict, requests: int, answers: int) -> None:
     path, source = setup["path"], setup["source"].encode("latin-1")
     folder = os.path.dirname(path)
     sys.path += [each for each in setup["folders"] if each not in sys.path]
+    sys.argv = sys.orig_argv = [path]
     probes = [_probe(each) for each in setup["probes"]]
     sys.path.append(folder)
-    sys.argv = sys.orig_argv = [path]
     name = Path(path).stem
     if name in sys.stdlib_module_names or name in sys.modules:
         name = "homework"
@@ -217,7 +217,7 @@ def student(setup: dict, requests: int, answers: int) -> None:
 
 def _probe(path: str) -> types.ModuleType:
     place = importlib.util.spec_from_file_location(Path(path).stem, path)
-    probe = sys.modules[place.name] = importlib.util.module_from_spec(place)
+    probe = importlib.util.module_from_spec(place)
     place.loader.exec_module(probe)
     return probe
 

@@ -101,17 +101,18 @@ class Worker:
         path: str | Path,
         source: bytes | None = None,
         probes: Sequence[str | Path] = (),
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
     ):
         path = Path(path).resolve()
         theirs = {str(path.parent), os.getcwd()}
-        self.limits, self.missing, self.printed, self._process = limits, [], "", None
+        self.limits, self.missing, self.printed = limits or Limits(), [], ""
+        self._process = None
         self._setup = {
             "path": str(path),
             "source": (path.read_bytes() if source is None else source).decode("latin-1"),
             "probes": [str(each) for each in probes],
             "folders": [each for each in sys.path if os.path.realpath(each) not in theirs],
-            **limits._asdict(),
+            **self.limits._asdict(),
         }
 
     def __enter__(self) -> Worker:
@@ -148,7 +149,8 @@ class Worker:
             start_new_session=True,
             env={key: value for key, value in os.environ.items() if key in ENVIRONMENT},
         )
-        threading.Thread(target=self._drain, args=[self._process.stderr], daemon=True).start()
+        self._drained = threading.Thread(target=self._drain, args=[self._process], daemon=True)
+        self._drained.start()
         setup = {**self._setup, "temporary": tempfile.gettempdir()}
         self.missing = self._exchange(_frame(json.dumps(setup).encode()), self.limits.load)
         self._result(self._exchange(b"", self.limits.load))
@@ -164,6 +166,7 @@ class Worker:
             process.wait()
             process.stdin.close()
             process.stdout.close()
+            self._drained.join(1)
 
     def _ask(self, whose, name, arguments, options, seconds) -> Any:
         if self._process is None:
@@ -207,9 +210,9 @@ class Worker:
             self.stop()
             raise Ended(f"sent something that is no answer ({type(error).__name__})") from None
 
-    def _drain(self, pipe) -> None:
+    def _drain(self, process) -> None:
         kept = b""
-        with contextlib.suppress(OSError, ValueError), pipe:
+        with contextlib.suppress(OSError, ValueError), process.stderr as pipe:
             while part := pipe.read(1 << 16):
                 if len(kept) < self.limits.output:
                     kept = (kept + part)[: self.limits.output]

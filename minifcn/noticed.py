@@ -1,0 +1,109 @@
+"""What homework uses that it should perhaps not: ready-made layers, other programs.
+
+Two looks, neither of which gives a verdict: ``in_source`` reads the imports in a file's text; as a
+probe of a ``Worker`` this file watches what the student's own code does while it runs. Who sets out
+to fool them can; see docs/trust.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator
+
+PACKAGES = {
+    "minifcn", "torch", "torchvision", "scipy", "tensorflow", "keras", "jax", "cv2", "skimage",
+    "autograd", "cupy", "mxnet", "onnxruntime", "openvino", "tinygrad",
+}  # fmt: skip
+STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork"}
+
+# -- in the trusted process -----------------------------------------------------------------------
+
+
+def in_source(source: bytes) -> set[str]:
+    """Sentences about a file's imports, such as "imports torch (line 3)".
+
+    What stands under ``if __name__ == "__main__":`` does not count.
+    """
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(source)
+    for node in _parts(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        elif isinstance(node, ast.Call):  # __import__("torch"), import_module("torch.nn")
+            names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            function = ast.unparse(node.func).rpartition(".")[2]
+            names = names if function in ("__import__", "import_module") else []
+        for name in names:
+            package = str(name).partition(".")[0]
+            if package in PACKAGES:
+                found.setdefault(package, f"imports {package} (line {node.lineno})")
+    return set(found.values())
+
+
+def _parts(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+# -- in the student's process ---------------------------------------------------------------------
+
+_seen: set[str] = set()
+
+
+def noticed(module) -> list[str]:
+    """What the student's code was seen to do: "imports torch", "starts another program"."""
+    return sorted(_seen)
+
+
+def _watch(folder: str) -> None:
+    """See to imports and started programs from now on; whatever a library does is its own affair.
+
+    Whose a line of code is, the longest folder that holds its file says.
+    """
+    ours = os.path.dirname(os.path.abspath(__file__))
+    standard = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+    owners = {each for each in sys.path if each} | standard | {ours, folder}
+    reference = os.path.join(ours, "ops", "")
+
+    def is_the_students(frame) -> bool:
+        while frame is not None:
+            file = frame.f_code.co_filename
+            near = [each for each in owners if file.startswith(each + os.sep)]
+            owner = max(near, key=len, default=folder)
+            if owner not in standard and not file.startswith("<frozen"):
+                return owner == folder
+            frame = frame.f_back
+        return False
+
+    def hook(event, arguments):
+        if event == "import":
+            package = str(arguments[0]).partition(".")[0]
+            what = f"imports {package}" if package in PACKAGES else None
+        elif event == "open":
+            inside = isinstance(arguments[0], str) and arguments[0].startswith(reference)
+            what = "reads minifcn's own layers" if inside else None
+        else:
+            what = "starts another program" if event in STARTS else None
+        if what and what not in _seen and is_the_students(sys._getframe(1)):
+            _seen.add(what)
+
+    sys.addaudithook(hook)
+
+
+if __name__ == "noticed":  # loaded as a probe, by its path
+    _watch(os.path.dirname(sys.argv[0]))
