@@ -178,6 +178,8 @@ def student(setup: dict, requests: int, answers: int) -> None:
     os.chdir(setup["scratch"])
     names = ("HOME", "TMPDIR", "TEMP", "TMP", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
     os.environ.update(dict.fromkeys(names, setup["scratch"]), MPLBACKEND="agg")
+    for stream in (sys.stdout, sys.stderr):  # whole lines at once, whatever ends the process
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     limit(setup)
     wall.write(answers, wall.pack(setup["missing"]))
 

@@ -140,6 +140,7 @@ class Worker:
         import tempfile
 
         self.stop()
+        self.printed = ""
         self._process = subprocess.Popen(
             [sys.executable, "-IB", str(Path(__file__).with_name("isolated.py"))],
             stdin=subprocess.PIPE,

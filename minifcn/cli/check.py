@@ -15,7 +15,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--template", action="store_true",
                         help="write FILE, with all signatures, to be filled in")
     parser.add_argument("--edit", action="store_true",
-                        help="show the mistake as a change of the textbook: it gives the right line")
+                        help="show the mistake as a change of the textbook, which gives it away")
     parser.add_argument("--show-output", action="store_true", help="show what functions print")
     parser.add_argument("--json", action="store_true", help="the result as JSON, for programs")
     parser.add_argument("--junit", metavar="OUT", help="write the result as JUnit XML too")

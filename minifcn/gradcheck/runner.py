@@ -89,38 +89,34 @@ def check_file(
     path = Path(path)
     source = source_of(path)
     defined = _defined(path, source)
-    notes, printed, missing = set(noticed.in_source(source)) if notice else set(), {}, []
-
-    def worker():
-        return Worker(path, source, PROBES, limits)
-
-    with worker() as first:
+    notes, printed = noticed.in_source(source) if notice else set(), {}
+    with Worker(path, source, PROBES, limits) as process:
         try:
-            first.start()
-            said = first.probe("present", FUNCTIONS, seconds=seconds)
-            public = first.probe("public_names", seconds=seconds)
+            process.start()
+            said = process.probe("present", FUNCTIONS, seconds=seconds)
+            public = process.probe("public_names", seconds=seconds)
         except (Raised, Ended) as error:
             raise ValueError(f"{path}: cannot be imported: {_words(error)}") from None
-        missing = [str(each) for each in first.missing]
-    said = said if isinstance(said, list) else []
-    wanted = {*required, *defined, *(each for each in said if isinstance(each, str))}
-    names = [name for name in FUNCTIONS if name in wanted]
-    near = _misspelt(public, set(FUNCTIONS) - wanted)
-    if not names:
-        raise ValueError(
-            f"{path} has no function with the name of an operation, such as "
-            f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
-        )
-    reports = {}
-    for done, name in enumerate(names):
-        progress(done, len(names), name)
-        if name not in said:
-            reports[name] = Report(name, "missing", f"the file has no function {name}")
-            continue
-        with worker() as process:
+        missing = [str(each) for each in process.missing]
+        said = {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
+        wanted = said.union(required, defined)
+        names = [name for name in FUNCTIONS if name in wanted]
+        near = _misspelt(public, set(FUNCTIONS) - wanted)
+        if not names:
+            raise ValueError(
+                f"{path} has no function with the name of an operation, such as "
+                f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
+            )
+        reports = {}
+        for done, name in enumerate(names):
+            progress(done, len(names), name)
+            if name not in said:
+                reports[name] = Report(name, "missing", f"the file has no function {name}")
+                continue
             reports[name] = _check(process, name, seconds)
             notes |= _noticed(process) if notice else set()
-        printed[name] = process.printed
+            process.stop()
+            printed[name] = process.printed
     progress(len(names), len(names), "")
     uses = [f"{path.name} {each}; that is no mistake by itself" for each in sorted(notes)]
     return Checked(reports, near + uses, missing, printed)
@@ -151,8 +147,8 @@ def _check(process: Worker, name: str, seconds: float) -> Report:
         alone = check_function(ask, name, with_forward=False)
         report = alone if alone.ok or not report.ok else report
     if report.cause in ("crashed", "wrong_shape"):
-        report.notes.append(f"expected: {signature(name)}")
-        report.notes.append("; ".join(f"{key} {text}" for key, text in layouts(name).items()))
+        shapes = "; ".join(f"{key}: {text}" for key, text in layouts(name).items())
+        report.notes.append(f"expected: {signature(name)}, with {shapes}")
     return report
 
 

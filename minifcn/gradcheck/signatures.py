@@ -66,9 +66,12 @@ def layouts(name: str) -> dict[str, str]:
     """Shape or meaning of each argument and result; gradients are shaped like what they are of."""
     known = _LAYOUTS[operation_of(name).name]
     names = [*inspect.signature(getattr(reference, name)).parameters, *results(name)]
-    return {
-        each: known.get(each) or f"{known[each[1:]]}, the gradient of {each[1:]}" for each in names
-    }
+
+    def gradient(of):
+        shape = known[of] if known[of].startswith("(") else f"like {of}"
+        return f"{shape}, the gradient of {of}"
+
+    return {each: known.get(each) or gradient(each[1:]) for each in names}
 
 
 def template() -> str:
