@@ -38,7 +38,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     setup = json.loads(wall.read(requests, math.inf, math.inf)[0])
-    scratch = os.path.join(setup["temporary"], f"minifcn-{os.urandom(8).hex()}")
+    scratch = os.path.join(setup["temporary"], f"tmp{os.urandom(8).hex()}")
     os.mkdir(scratch, 0o700)
     setup["scratch"], setup["missing"] = scratch, []
 

@@ -85,23 +85,33 @@ def _watch(folder: str) -> None:
             file = frame.f_code.co_filename
             near = [each for each in owners if file.startswith(each + os.sep)]
             owner = max(near, key=len, default=folder)
-            if owner not in standard and not file.startswith("<frozen"):
+            if owner not in standard and not file.startswith("<frozen") and file != __file__:
                 return owner == folder
             frame = frame.f_back
         return False
 
-    def hook(event, arguments):
-        if event == "import":
-            package = str(arguments[0]).partition(".")[0]
-            what = f"imports {package}" if package in PACKAGES else None
-        elif event == "open":
-            inside = isinstance(arguments[0], str) and arguments[0].startswith(reference)
-            what = "reads minifcn's own layers" if inside else None
-        else:
-            what = "starts another program" if event in STARTS else None
-        if what and what not in _seen and is_the_students(sys._getframe(1)):
+    def note(what, frame):
+        if what not in _seen and is_the_students(frame):
             _seen.add(what)
 
+    def hook(event, arguments):
+        if event == "import":
+            Finder.find_spec(str(arguments[0]))
+        elif event in STARTS:
+            note("starts another program", sys._getframe(1))
+        elif event == "open" and str(arguments[0]).startswith(reference):
+            note("reads minifcn's own layers", sys._getframe(1))
+
+    class Finder:
+        """Finds nothing, but is asked for every module that is imported, by whichever way."""
+
+        @staticmethod
+        def find_spec(name, *_):
+            package = name.partition(".")[0]
+            if package in PACKAGES:
+                note(f"imports {package}", sys._getframe(1))
+
+    sys.meta_path.insert(0, Finder)
     sys.addaudithook(hook)
 
 

@@ -20,6 +20,9 @@ _LAYOUTS = {
     "conv_transpose2d": {**_CONVOLUTION, "stride": _PAIR, "padding": _PAIR},
     "max_pool2d": {
         **_IMAGE,
+        "size": "of the window, an int",
+        "stride": "an int",
+        "ceil_mode": "True: windows that reach over the border count, clipped",
         "argmax": "(n, oh, ow, c) int64, row * w + column of the maximum within the image",
         "x_shape": "(n, h, w, c)",
     },
