@@ -125,8 +125,8 @@ class Worker:
         """Call a function of the student's; returns what it returns.
 
         Arguments and results are arrays, numbers, texts, None, and lists, tuples and dictionaries
-        of these; of anything else comes the name of its class, as ``Other``. Raises ``Raised`` or
-        ``Ended``.
+        of these; of anything else comes the name of its class, as ``Other``. ``seconds`` are those
+        of an idle machine, see ``busy``. Raises ``Raised`` or ``Ended``.
         """
         return self._ask("student", name, arguments, options, seconds)
 
@@ -150,8 +150,7 @@ class Worker:
             start_new_session=True,
             env={key: value for key, value in os.environ.items() if key in ENVIRONMENT},
         )
-        self._drained = threading.Thread(target=self._drain, args=[self._process], daemon=True)
-        self._drained.start()
+        self._threads = [self._thread(lambda process=self._process: self._drain(process))]
         setup = {**self._setup, "temporary": tempfile.gettempdir()}
         self.missing = self._exchange(_frame(json.dumps(setup).encode()), self.limits.load)
         self._result(self._exchange(b"", self.limits.load))
@@ -165,9 +164,11 @@ class Worker:
                 process.wait(3)
             process.kill()
             process.wait()
-            process.stdin.close()
-            process.stdout.close()
-            self._drained.join(1)
+            for thread in self._threads:
+                thread.join(3)
+            if not any(thread.is_alive() for thread in self._threads):  # else the pipes stay theirs
+                process.stdin.close()
+                process.stdout.close()
 
     def _ask(self, whose, name, arguments, options, seconds) -> Any:
         if self._process is None:
@@ -192,9 +193,9 @@ class Worker:
                 write(process.stdin.fileno(), request)
                 box.append(read(process.stdout.fileno(), HEADER, self.limits.message))
 
-        thread = threading.Thread(target=exchange, daemon=True)
-        thread.start()
-        end = time.monotonic() + seconds
+        thread = self._thread(exchange)
+        self._threads[1:] = [thread]
+        end = time.monotonic() + seconds * busy()
         while thread.is_alive() and time.monotonic() < end:
             thread.join(0.2)  # in short steps, so that Ctrl-C is heard on Windows too
         if thread.is_alive():
@@ -211,6 +212,12 @@ class Worker:
             self.stop()
             raise Ended(f"sent something that is no answer ({type(error).__name__})") from None
 
+    @staticmethod
+    def _thread(work) -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
     def _drain(self, process) -> None:
         kept = b""
         with contextlib.suppress(OSError, ValueError), process.stderr as pipe:
@@ -218,6 +225,12 @@ class Worker:
                 if len(kept) < self.limits.output:
                     kept = (kept + part)[: self.limits.output]
                     self.printed = plain(kept.decode("utf-8", "replace"), self.limits.output)
+
+
+def busy() -> float:
+    """How many processes want each core, 1 to 10: by so much limits of time are stretched."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
+    return min(max(load / (os.cpu_count() or 1), 1), 10)
 
 
 def plain(text: str, length: int = 400) -> str:

@@ -24,7 +24,7 @@ from minifcn.gradcheck.module import check_observed
 from minifcn.gradcheck.observe import Call, Crash, ObserverLost, Seen
 from minifcn.gradcheck.report import Report
 from minifcn.gradcheck.signatures import layouts, signature
-from minifcn.isolation import Ended, Limits, Raised, Worker, plain
+from minifcn.isolation import Ended, Limits, Raised, Worker, busy, plain
 
 PROBES = (noticed.__file__, observe.__file__)
 LARGEST = 4 << 20  # bytes of a file with homework; notebooks carry pictures
@@ -136,7 +136,7 @@ def _check(process: Worker, name: str, seconds: float) -> Report:
             lost = True
             raise ObserverLost(_words(error)) from None
         finally:
-            left -= time.monotonic() - start
+            left -= (time.monotonic() - start) / busy()
         if not isinstance(answer, list) or len(answer) != len(calls):
             raise ObserverLost("sent something that is no answer")
         return [_seen(each) for each in answer]

@@ -65,6 +65,8 @@ CHEATS = {
             sys.exit(0)""",
     "patches the checker": """
         import minifcn.gradcheck.module as module, minifcn.gradcheck.report as report
+        import minifcn.gradcheck.purity as purity, minifcn.gradcheck.observe as observe
+        purity.same = observe.same = module.same = lambda *a: True
         module.check_observed = lambda *a, **k: report.Report("relu_forward")
         module._Function = None
         report.Report.ok = True""",
