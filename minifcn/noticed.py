@@ -12,7 +12,6 @@ import os
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
 
 PACKAGES = {
     "minifcn", "torch", "torchvision", "scipy", "tensorflow", "keras", "jax", "cv2", "skimage",
@@ -28,36 +27,33 @@ def in_source(source: bytes) -> set[str]:
 
     What stands under ``if __name__ == "__main__":`` does not count.
     """
-    found = {}
+    found: dict[str, int] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(source)
-    for node in _parts(tree):
+        parts: list[ast.AST] = [ast.parse(source)]
+    for node in parts:  # which grows on the way
+        parts += node.orelse if _is_main(node) else ast.iter_child_nodes(node)
         names = []
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module]
-        elif isinstance(node, ast.Call):  # __import__("torch"), import_module("torch.nn")
-            names = [each.value for each in node.args if isinstance(each, ast.Constant)]
-            function = ast.unparse(node.func).rpartition(".")[2]
-            names = names if function in ("__import__", "import_module") else []
+        elif isinstance(node, ast.Call):  # __import__("torch"), importlib.import_module("torch")
+            function = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if function in ("__import__", "import_module"):
+                names = [each.value for each in node.args if isinstance(each, ast.Constant)]
         for name in names:
             package = str(name).partition(".")[0]
             if package in PACKAGES:
-                found.setdefault(package, f"imports {package} (line {node.lineno})")
-    return set(found.values())
+                found[package] = min(node.lineno, found.get(package, node.lineno))
+    return {f"imports {package} (line {line})" for package, line in found.items()}
 
 
-def _parts(tree: ast.AST) -> Iterator[ast.AST]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
+def _is_main(node: ast.AST) -> bool:
+    """Is it ``if __name__ == "__main__":``?"""
+    test = getattr(node, "test", None)
+    names = [getattr(each, "id", "") for each in ast.iter_child_nodes(test)] if test else []
+    return isinstance(node, ast.If) and "__name__" in names
 
 
 # -- in the student's process ---------------------------------------------------------------------

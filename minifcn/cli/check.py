@@ -4,6 +4,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from minifcn.cli.options import add_json
+
 HELP = "check the layers in a Python file or notebook: values and gradients"
 EXAMPLE = "check --template my_layers.py\ncheck my_layers.py"
 
@@ -17,32 +19,40 @@ def add_arguments(parser) -> None:
     parser.add_argument("--edit", action="store_true",
                         help="show the mistake as a change of the textbook, which gives it away")
     parser.add_argument("--show-output", action="store_true", help="show what functions print")
-    parser.add_argument("--json", action="store_true", help="the result as JSON, for programs")
+    add_json(parser)
     parser.add_argument("--junit", metavar="OUT", help="write the result as JUnit XML too")
 
 
 def run(arguments) -> int:
     if arguments.template:
         return _write_template(Path(arguments.file))
-    if not arguments.seconds > 0:
-        raise ValueError(f"--seconds must be more than 0, not {arguments.seconds:g}")
-    from minifcn.gradcheck.runner import check_file
-
     try:
-        checked = check_file(arguments.file, arguments.seconds, progress=_progress(arguments))
+        checked = _checked(arguments)
     except (OSError, ValueError) as error:
         if not arguments.json:
             raise
         from minifcn.cli import one_line
         print(_json({"file": arguments.file, "error": one_line(error)}))
         return 2
-    if arguments.junit:
-        _write_junit(Path(arguments.junit), arguments.file, checked.reports)
     if arguments.json:
         print(_json(_as_data(arguments.file, checked)))
     else:
         _print(arguments, checked)
     return 0 if checked.ok else 1
+
+
+def _checked(arguments):
+    from minifcn.gradcheck.runner import check_file
+
+    if not arguments.seconds > 0:
+        raise ValueError(f"--seconds must be more than 0, not {arguments.seconds:g}")
+    junit = arguments.junit and Path(arguments.junit)
+    if junit and not junit.parent.is_dir():
+        raise ValueError(f"--junit {junit}: there is no folder {junit.parent}")
+    checked = check_file(arguments.file, arguments.seconds, progress=_progress(arguments))
+    if junit:
+        _write_junit(junit, arguments.file, checked.reports)
+    return checked
 
 
 def _print(arguments, checked) -> None:

@@ -87,8 +87,12 @@ def check_file(
         If it is no Python, cannot be imported, or has nothing to check.
     """
     path = Path(path)
-    source = source_of(path)
-    defined = _defined(path, source)
+    shown = plain(str(path))
+    try:
+        source = source_of(path)
+        defined = _defined(source)
+    except ValueError as error:
+        raise ValueError(f"{shown} {error}") from None
     notes, printed = noticed.in_source(source) if notice else set(), {}
     with Worker(path, source, PROBES, limits) as process:
         try:
@@ -96,7 +100,7 @@ def check_file(
             said = process.probe("present", FUNCTIONS, seconds=seconds)
             public = process.probe("public_names", seconds=seconds)
         except (Raised, Ended) as error:
-            raise ValueError(f"{path}: cannot be imported: {_words(error)}") from None
+            raise ValueError(f"{shown} cannot be imported: {_words(error)}") from None
         missing = [str(each) for each in process.missing]
         said = {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
         wanted = said.union(required, defined)
@@ -104,7 +108,7 @@ def check_file(
         near = _misspelt(public, set(FUNCTIONS) - wanted)
         if not names:
             raise ValueError(
-                f"{path} has no function with the name of an operation, such as "
+                f"{shown} has no function with the name of an operation, such as "
                 f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
             )
         reports = {}
@@ -118,7 +122,11 @@ def check_file(
             process.stop()
             printed[name] = process.printed
     progress(len(names), len(names), "")
-    uses = [f"{path.name} {each}; that is no mistake by itself" for each in sorted(notes)]
+    uses = [
+        f"{plain(path.name)} {each}; that is no mistake by itself"
+        for each in sorted(notes)
+        if not any(other.startswith(f"{each} (line") for other in notes)
+    ]
     return Checked(reports, near + uses, missing, printed)
 
 
@@ -203,11 +211,11 @@ def _words(error: Exception) -> str:
 def source_of(path: Path) -> bytes:
     """The Python of a file: its bytes, or the code cells of a notebook."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
+        raise FileNotFoundError(f"{plain(str(path))}: there is no such file")
     if path.suffix == ".ipynb":
         return _cells(path)
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size >> 20} MB: that is no Python file")
+        raise ValueError(f"has {path.stat().st_size >> 20} MB: that is no Python file")
     return path.read_bytes()
 
 
@@ -220,7 +228,7 @@ def _cells(path: Path) -> bytes:
                 text = cell["source"]
                 cells.append(text if isinstance(text, str) else "".join(text))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError(f"{path} is no notebook of version 4: save it with Jupyter") from None
+        raise ValueError("is no notebook of version 4: save it with Jupyter") from None
     lines = []
     for number, cell in enumerate(cells, 1):
         lines.append(f"# cell {number}")
@@ -233,7 +241,7 @@ def _cells(path: Path) -> bytes:
     return "\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
-def _defined(path: Path, source: bytes) -> set[str]:
+def _defined(source: bytes) -> set[str]:
     """The operations that a file's text defines, whatever its process may say."""
     try:
         with warnings.catch_warnings():
@@ -242,7 +250,7 @@ def _defined(path: Path, source: bytes) -> set[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         words = plain(getattr(error, "msg", None) or str(error) or "it is nested too deeply")
-        raise ValueError(f"{path}: cannot be read as Python{where}: {words}") from None
+        raise ValueError(f"cannot be read as Python{where}: {words}") from None
     return {each.name for each in body if isinstance(each, ast.FunctionDef)} & set(FUNCTIONS)
 
 

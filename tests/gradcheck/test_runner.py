@@ -396,6 +396,8 @@ def test_hostile_words_are_harmless_in_every_format(tmp_path, capsys):
         ("import sys; sys.exit(0)", "SystemExit"),
         ("import os; os._exit(0)", "exit code 0"),
         ("x = 1", "no function"),
+        ("x = " + "-" * 100_000 + "1", "nested too deeply"),
+        ("x = a" + ".b" * 100_000, "cannot be read as Python"),
         ("def relu_foward(x): pass", "did you mean relu_forward?"),
     ],
 )
