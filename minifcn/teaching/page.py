@@ -105,7 +105,7 @@ def to_json(data) -> str:
     """JSON that may stand inside ``<script>``; NaN is null, infinities are 1e999 and -1e999."""
     text = json.dumps(finite(data), separators=(",", ":"), ensure_ascii=False)
     text = text.replace('"\\u0000inf"', "1e999").replace('"\\u0000-inf"', "-1e999")
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
+    return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
 
 
 def finite(value):
