@@ -139,20 +139,27 @@ def _template(node: ast.stmt, notes: list, writes: list) -> Template:
         return Template(ast.unparse(left.of(node.value)), "⟨b0⟩ + ⟨a0⟩" if added else "⟨w0⟩", "⟨w0⟩")
     if isinstance(node, ast.Return):
         values = [text(right.of(write.node)) for write in writes]
-        return Template(f"return {ast.unparse(left.of(node.value))}", ", ".join(values),
+        return Template(f"return {bare(left.of(node.value))}", ", ".join(values),
                         ", ".join(f"⟨w{k}⟩" for k in range(len(writes))))
     if isinstance(node, ast.AugAssign):
         old = next(k for k, note in enumerate(notes) if note[0] == node.target.k)
         value = ast.BinOp(ast.Name(f"⟨{old}⟩"), node.op, right.of(node.value))
         source = ast.AugAssign(left.of(node.target), node.op, left.of(node.value))
         return Template(ast.unparse(source), text(value), "⟨w0⟩")
-    source = ast.Assign([left.of(each) for each in node.targets], left.of(node.value), lineno=0)
-    return Template(ast.unparse(source), text(right.of(node.value)),
+    targets = " = ".join(bare(left.of(each)) for each in node.targets)
+    return Template(f"{targets} = {bare(left.of(node.value))}", text(right.of(node.value)),
                     text(Results(writes).visit(copy.deepcopy(node.targets[0]))))
 
 
 def text(node: ast.AST) -> str:
     return ast.unparse(node).replace(" * ", " · ")
+
+
+def bare(node: ast.AST) -> str:
+    """Source, a tuple without its parentheses."""
+    if isinstance(node, ast.Tuple) and len(node.elts) > 1:
+        return ", ".join(ast.unparse(each) for each in node.elts)
+    return ast.unparse(node)
 
 
 def arrange(notes: list) -> tuple[dict[int, int], dict[int, list[dict]]]:
@@ -188,7 +195,7 @@ class Shown(ast.NodeTransformer):
 
     def visit_Call(self, node):
         k = self.places.get(node.k)
-        if self.numbers and k is not None and self.notes[k][1].whole:
+        if self.numbers and k is not None and getattr(self.notes[k][1], "whole", True):
             return ast.Name(f"⟨{k}⟩")
         return self.generic_visit(node)
 

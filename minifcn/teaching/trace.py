@@ -561,10 +561,12 @@ class Recorder:
         reads = [each for each in caller.reads if each[0] in inside and is_region(each[1])]
         caller.reads = [each for each in caller.reads if each not in reads]
         value = self.run(function, arguments, keywords, reads)
-        self.note(k, Value(value))
-        name = f"{function.__name__}()"
         if is_number(value):
-            caller.reads.append((k, Number(name, function.__qualname__, value)))
+            answer = Number(f"{function.__name__}()", self.copy_of(function)[0].name, value)
+            self.note(k, answer)
+            caller.reads.append((k, answer))
+        elif digits(value) is not None:
+            self.note(k, Value(value))
         return value
 
     def run(self, function, arguments, keywords, reads=(), top: bool = False):
