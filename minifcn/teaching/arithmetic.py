@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ELEMENT = "one round of a comprehension is done"
-SHOWN = 64      # numbers of an array that are written out; a larger one is called by its name
 PLACE = re.compile("⟨([a-z]?)(\\d+)⟩")
 
 
@@ -45,7 +44,7 @@ def digits(value: Any) -> str | None:
     if isinstance(value, (int, complex, np.number)):
         return str(value)
     if isinstance(value, np.ndarray):
-        return f"array({_nested(value)})" if value.size <= SHOWN else None
+        return f"array({_nested(value)})"
     if isinstance(value, (np.dtype, type)):
         name = np.dtype(value).name if isinstance(value, np.dtype) else value.__name__
         return name
@@ -60,8 +59,7 @@ def short(value: Any) -> str | None:
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     if isinstance(value, np.ndarray):
-        return digits(value) if value.size <= 8 and value.dtype.kind != "f" else \
-            f"array({_nested(value, short)})" if value.size <= 8 else None
+        return f"array({_nested(value, short)})" if value.size <= 8 else None
     return digits(value)
 
 

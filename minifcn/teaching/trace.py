@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minifcn.ops import use
-from minifcn.teaching.arithmetic import ELEMENT, Made, Template, Truth, Value, digits, render
+from minifcn.teaching.arithmetic import ELEMENT, Made, Template, Truth, Value, digits, render, short
 from minifcn.teaching.instrument import Source, instrumented, source_of
 
 STEPS = 20_000
@@ -44,7 +44,8 @@ class Array:
     def __init__(self, name: str, array: np.ndarray, initial: np.ndarray | None):
         self.name, self.shape, self.dtype = name, array.shape, array.dtype
         self.initial = initial              # flat, before the first step; None: not yet written
-        self.axes: list[str] | None = None  # as the source calls them
+        self.shadow = array.reshape(-1).copy()      # the values as recorded so far
+        self.has_value = np.full(array.size, initial is not None)
         self.adopt(array)
 
     def adopt(self, array: np.ndarray) -> None:
@@ -59,7 +60,6 @@ class Array:
         if array.size:
             self.places[start + offsets.reshape(-1)] = np.arange(array.size)
         self.known = {}
-        self.shadow = array.reshape(-1).copy()      # the values as recorded so far
 
     def cells(self, view: np.ndarray) -> np.ndarray:
         """The numbers of the cells that a view of the same memory shows, in its shape."""
@@ -104,8 +104,8 @@ class Cells:
         value = self.before if before else self.value
         if np.ndim(self.cells):
             index = self.array.index(self.cells)
-            return self.array.name, index, \
-                value.reshape(self.array.shape) if index is ... else value
+            whole = index is ... and value is not None
+            return self.array.name, index, value.reshape(self.array.shape) if whole else value
         return self.array.name, self.array.index(self.cells), plain(value)
 
 
@@ -146,7 +146,7 @@ class Step:
         ``index`` is a tuple of numbers; of a region an index that NumPy takes; ``()`` of a local
         number.
     before : tuple of (name, index, value)
-        The values that ``writes`` replaced.
+        The values that ``writes`` replaced; None where there was none yet.
     locals : dict
         The local numbers after the step.
     tests : tuple of str
@@ -201,7 +201,8 @@ class Step:
                      for statement, records, truth in self._tests)
 
     def __repr__(self) -> str:
-        return f"line {self.line}: {self.arithmetic}"
+        text = self.template.fill(self.records, self._writes, short)
+        return f"line {self.line}: {text}"
 
 
 class Statement:
@@ -314,12 +315,12 @@ class Recorder:
             known = self.take_in(array, name, made)
         self.bindings[key] = known
         if made and self.uninitialised.pop(id(known.owner), None) is None:
-            self.write(known, np.arange(known.array.size).reshape(known.shape), None, node)
+            self.write(known, np.arange(known.array.size).reshape(known.shape), node)
 
-    def write(self, array: Array, cells, before, node, added=None) -> None:
+    def write(self, array: Array, cells, node, added=None) -> None:
         """Cells have been written; their new values are taken from the array."""
-        if before is None:
-            before = array.shadow[cells]
+        before = array.shadow[cells] if array.has_value[cells].all() else None
+        array.has_value[cells] = True
         flat = array.array.reshape(-1)      # may be a copy: only read here
         value = flat[cells]
         array.shadow[cells] = value
@@ -337,7 +338,7 @@ class Recorder:
             now, old = known.array.reshape(-1), known.shadow
             changed = np.flatnonzero((now != old) & ((now == now) | (old == old)))
             if changed.size:
-                self.write(known, changed, None, known.name)
+                self.write(known, changed, known.name)
 
     # -- reported by the running copy -------------------------------------------------------------
 
@@ -429,7 +430,7 @@ class Recorder:
         """``np.add.at(base, index, values)``: what it adds to each cell, repeated ones together."""
         array = self.array_of(base, "array")
         cells = np.unique(array.cells(base)[index])
-        before, added = array.shadow[cells], None
+        added = None
         if ufunc is np.add:
             share = np.zeros_like(base)
             np.add.at(share, index, *values)
@@ -438,8 +439,8 @@ class Recorder:
             added = all_cells[cells]
         ufunc.at(base, index, *values)
         if cells.size == 1:
-            cells, before, added = int(cells[0]), before[0], None if added is None else added[0]
-        self.write(array, cells, before, array.name, added)
+            cells, added = int(cells[0]), None if added is None else added[0]
+        self.write(array, cells, array.name, added)
 
     def element(self, k: int, value):
         """A round of a comprehension is done."""
@@ -500,10 +501,10 @@ class Recorder:
             if isinstance(value, np.ndarray):
                 known = self.find(value)
                 if known is not None and isinstance(statement.node, ast.AugAssign):
-                    self.write(known, np.array(known.cells(value)), None, name)
+                    self.write(known, np.array(known.cells(value)), name)
                 else:
                     self.bind(name, value, name)
-            elif is_number(value):
+            elif is_number(value) and name != "_":
                 before = frame.numbers.get(name)
                 frame.writes.append(Number(name, frame.source.name, value, before, name))
                 frame.numbers[name] = value
@@ -660,7 +661,7 @@ class Target:
         self.base[index] = value
         entry = Cells(array, cells, None)
         recorder.note(k, entry)
-        recorder.write(array, cells, None, k)
+        recorder.write(array, cells, k)
 
 
 # -------------------------------------------------------------------------------------------------
