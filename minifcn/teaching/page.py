@@ -39,7 +39,7 @@ DOCUMENT = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>body {{ margin: 0; background: light-dark(#fcfcfa, #16181b); color-scheme: light dark }}
-main {{ max-width: 1680px; margin: auto; padding: clamp(12px, 2vw, 32px) }}</style>
+main {{ max-width: 1800px; margin: auto; padding: clamp(12px, 2vw, 32px) }}</style>
 <main>
 <h1 class="minifcn-title">{title}</h1>
 {fragment}</main>

@@ -73,7 +73,7 @@ class Picture:
 
     def grids(self, trace, step: int) -> None:
         """Of every array that the step touches the grid with the touched cell."""
-        from minifcn.teaching.stepper import axes_of, default_axes, tile_of
+        from minifcn.teaching.stepper import axes_of, default_axes, tiles_of
         axes, state = axes_of(trace.recorder), values_after(trace, step)
         x, bottom = 560, self.y
         marks: dict[str, dict[int, str]] = {}
@@ -88,12 +88,12 @@ class Picture:
             if not marks.get(name):
                 continue
             names = axes.get(name) or default_axes(array)
-            others, cells = tile_of(array, names, next(iter(marks[name])))
+            touched = next(iter(marks[name]))
+            tile, _, cells = next(each for each in tiles_of(array, names) if touched in each[2])
             rows, columns = (min(extent, most) for extent, most in zip(cells.shape, (5, 8)))
             if x > 560 and x + columns * CELL > WIDTH - MARGIN:
                 x, self.y = 560, bottom + 16
-            title = name + (": " + ", ".join(f"{k} = {v}" for k, v in others.items())
-                            if others else "")
+            title = f"{name}: {tile}" if tile else name
             top = self.y
             self.text(title, 15, INK, x=x, width=WIDTH - x - MARGIN)
             top_of_cells = self.y
@@ -125,7 +125,8 @@ class Picture:
         return file.getvalue()
 
 
-def largest(values: list) -> float:
+def largest(values) -> float:
+    """The largest finite size of a number, to colour by; 1 where there is none."""
     finite = [abs(value) for value in values if value is not None and np.isfinite(value)]
     return max(finite, default=0) or 1
 

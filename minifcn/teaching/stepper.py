@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import math
+from html import escape
 
 import numpy as np
 
-from minifcn.teaching.arithmetic import PLACE, digits, label, number, short
-from minifcn.teaching.page import Page
-from minifcn.teaching.poster import poster
+from minifcn.teaching.arithmetic import PLACE, number, short
+from minifcn.teaching.page import VIEWER, Page
+from minifcn.teaching.poster import largest, poster
 
 LINES = 12      # of the plain text
 
@@ -59,27 +60,37 @@ def error_text(error: Exception) -> str:
 
 
 class Export:
-    """Numbers arrays, local numbers, templates and texts, and writes each step as a short list."""
+    """What the script replays.
+
+    Keys number the cells of all arrays, then the local numbers. A step is
+
+        [template, keys read, keys and values written, keys and values changed by loops before,
+         tests, rounds of loops begun]
+
+    where several cells are given by the borders of their runs.
+    """
 
     def __init__(self, trace):
         self.trace, self.recorder = trace, trace.recorder
         self.arrays = list(self.recorder.arrays.values())
+        sizes = [array.array.size for array in self.arrays]
+        self.starts = {array.name: sum(sizes[:k]) for k, array in enumerate(self.arrays)}
+        self.cells = sum(sizes)
         self.tables: dict[str, dict] = {name: {} for name in
                                         ("sources", "templates", "locals", "tests", "loops")}
         self.state: dict[int, object] = {}      # of the local numbers
         steps = [self.step(each) for each in trace.steps]
-        axes = axes_of(self.recorder)
+        loops = [self.recorder.loops[each] for each in self.tables["loops"]]
         self.data = {
             "name": trace.name,
-            "sources": [{"name": source.name, "first": source.first,
-                         "lines": source.text.rstrip("\n").split("\n")}
-                        for source in self.tables["sources"]],
-            "arrays": [self.array(each, axes) for each in self.arrays],
+            "html": self.html(loops),
+            "sources": [source.name for source in self.tables["sources"]],
+            "arrays": [self.array(each) for each in self.arrays],
             "locals": list(self.tables["locals"]),
             "templates": list(self.tables["templates"]),
             "tests": list(self.tables["tests"]),
-            "loops": [self.loop(each) for each in self.tables["loops"]],
             "steps": steps,
+            "finished": self.finished(),
             "error": None if trace.error is None else
             {"line": trace.line, "text": error_text(trace.error)},
         }
@@ -88,83 +99,130 @@ class Export:
         table = self.tables[table]
         return table.setdefault(key, len(table))
 
-    def array(self, array, axes: dict) -> dict:
-        names = axes.get(array.name) or default_axes(array)
-        return {"name": array.name, "shape": array.shape, "axes": names,
-                "grid": grid_axes(array, names), "output": array.name in self.trace.returned,
-                "initial": None if array.initial is None else array.initial,
-                "dtype": str(array.dtype)}
+    def key_of_number(self, function: str, name: str) -> int:
+        return self.cells + self.number("locals", (function, name))
 
-    def loop(self, loop: int) -> list:
-        statement = self.recorder.loops[loop]
-        return [self.number("sources", statement.source), statement.line, statement.text]
+    def keys(self, thing):
+        """The key, or the borders of runs of keys, of what was read or written."""
+        if hasattr(thing, "cells"):
+            return runs(thing.cells + self.starts[thing.array.name])
+        return self.key_of_number(thing.function, thing.name)
+
+    def array(self, array) -> dict:
+        strides = [math.prod(array.shape[k + 1:]) for k in range(len(array.shape))]
+        written = [write.value for step in self.trace.steps for write in step._writes
+                   if getattr(write, "array", None) is array]
+        values = np.concatenate([np.reshape(each, -1).astype(float) for each in
+                                 [*written, () if array.initial is None else array.initial]])
+        return {"name": array.name, "shape": array.shape, "strides": strides,
+                "start": self.starts[array.name], "cells": array.array.size,
+                "initial": array.initial, "largest": largest(values)}
+
+    def finished(self) -> list[int]:
+        """Steps that write a cell of what is returned for the last time."""
+        last = {}
+        for k, step in enumerate(self.trace.steps):
+            for each in step._writes:
+                if hasattr(each, "cells") and each.array.name in self.trace.returned:
+                    last.update({(each.array.name, int(cell)): k
+                                 for cell in np.reshape(each.cells, -1)})
+        return sorted(set(last.values()))
 
     def step(self, step) -> list:
-        writes, cells = [], []
-        for each in step._writes:
-            if hasattr(each, "cells"):
-                writes.append(self.arrays.index(each.array))
-                cells += [runs(each.cells), each.value]
-            else:
-                writes.append(-1 - self.number("locals", (each.function, each.name)))
-                cells.append(each.value)
-        reads = [each for each in step._reads if hasattr(each, "cells")]
-        numbers = [self.number("locals", (each.function, each.name)) for each in step._reads
-                   if not hasattr(each, "cells")]
+        writes = [part for each in step._writes for part in (self.keys(each), each.value)]
         changes = self.changes(step)
-        tests = [self.number("tests", f"{test} is {str(truth).lower()}") for test, truth in
-                 ((template_of_test(*each[:2]), each[2]) for each in step._tests)]
-        loops = [self.number("loops", each) for each in step.loops]
+        tests = [self.number("tests", test) for test in step.tests]
+        rounds = [self.number("loops", each) for each in step.loops]
         template = self.number("templates", (
-            self.number("sources", step.statement.source), step.line,
-            *self.texts(step, reads),
-            tuple(self.arrays.index(each.array) for each in reads), tuple(numbers), tuple(writes)))
-        short_step = [template, [runs(each.cells) for each in reads], cells, changes, tests, loops]
+            self.number("sources", step.statement.source), step.line, *self.texts(step)))
+        short_step = [template, [self.keys(each) for each in step._reads], writes,
+                      changes, tests, rounds]
         while not short_step[-1] and len(short_step) > 3:
             short_step.pop()
         return short_step
 
     def changes(self, step) -> list:
-        """Local numbers that changed without a step of their own (of loops), before the step."""
-        written = {(each.function, each.name): each.value for each in step._writes
+        """Local numbers that changed without a step of their own (in loops), before the step."""
+        written = {self.keys(each): each.value for each in step._writes
                    if not hasattr(each, "cells")}
         changes = []
         for name, value in step.locals.items():
-            key = step.function, name
-            where = self.number("locals", key)
-            if key not in written and not same(self.state.get(where), value):
-                changes += [where, value]
-                self.state[where] = value
-        for key, value in written.items():
-            self.state[self.number("locals", key)] = value
+            key = self.key_of_number(step.locals_of, name)
+            if key not in written and not same(self.state.get(key), value):
+                changes += [key, value]
+                self.state[key] = value
+        self.state.update(written)
         return changes
 
-    def texts(self, step, reads: list) -> tuple[str, str, str]:
+    def texts(self, step) -> list[str]:
         """The three parts of a line, with places for what the script knows."""
-        template = step.template
+        writes = []             # borders of each write among the cells written
+        for each in step._writes:
+            first = writes[-1][1] if writes else 0
+            writes.append((first, first + np.size(getattr(each, "cells", 0))))
 
-        def place(match, numbers: bool):
-            thing = step._writes[int(match[2])] if match[1] else step.records[int(match[2])][1]
+        def place(match):
             if match[1] in ("w", "b"):
-                return match[0]
-            for k, each in enumerate(reads):
+                first, last = writes[int(match[2])]
+                return f"⟨{match[1]}{first}:{last}⟩"
+            thing = step.records[int(match[2])][1]
+            for k, each in enumerate(step._reads):
                 if each is thing:
                     return f"⟨{k}⟩"
-            for k, each in enumerate(step._writes):
-                if not numbers and each.array is thing.array:
-                    return f"⟨w{k}⟩"
-            if hasattr(thing, "name") and (thing.function, thing.name) in self.tables["locals"]:
-                return f"⟨n{self.number('locals', (thing.function, thing.name))}⟩"
+            for (first, last), each in zip(writes, step._writes):       # a target
+                if getattr(each, "array", each) is getattr(thing, "array", None):
+                    return f"⟨w{first}:{last}⟩"
             return number(match, step.records, step._writes, short)
 
-        return (PLACE.sub(lambda match: place(match, False), template.left),
-                PLACE.sub(lambda match: place(match, True), template.right),
-                PLACE.sub(lambda match: place(match, True), template.result))
+        return [PLACE.sub(place, text) for text in step.template]
+
+    # -- the HTML that the script brings to life ---------------------------------------------------
+
+    def html(self, loops: list) -> str:
+        units = [("line", "line"), ("cell", "finished output cell"),
+                 *((k, f"round of line {loop.line}: {loop.text}") for k, loop in enumerate(loops))]
+        skeleton = (VIEWER / "stepper.html").read_text(encoding="utf-8")
+        return skeleton.format(
+            name=escape(self.trace.name), count=len(self.trace.steps),
+            units="".join(f"<option value={value}>{escape(text)}" for value, text in units),
+            sources="".join(map(source_html, self.tables["sources"])),
+            arrays="".join(map(self.array_html, self.in_order())))
+
+    def in_order(self) -> list:
+        """What is returned first, then the other arrays as they came up."""
+        return sorted(self.arrays, key=lambda array: array.name not in self.trace.returned)
+
+    def array_html(self, array) -> str:
+        names = axes_of(self.recorder).get(array.name) or default_axes(array)
+        shape = " × ".join(f"{name} {extent}" for name, extent in zip(names, array.shape))
+        first = self.starts[array.name]
+        tiles = "".join(tile_html(array.name, tile, corner, cells + first)
+                        for tile, corner, cells in tiles_of(array, names))
+        return (f"<figure class=array><figcaption>{escape(array.name)}"
+                f"<span class=shape>{escape(shape)}</span></figcaption>"
+                f"<div class=tiles>{tiles}</div></figure>")
 
 
-def template_of_test(statement, notes) -> str:
-    from minifcn.teaching.arithmetic import render
-    return render(statement, notes, ()).fill_test(notes)
+def source_html(source) -> str:
+    rows = []
+    for k, line in enumerate(source.text.rstrip().split("\n"), source.first):
+        indent = len(line) - len(line.lstrip())
+        rows.append(f"<span class=row><span class=number aria-hidden=true>{k}</span>"
+                    f"<span class=words style=--indent:{indent}>{escape(line.strip())}</span></span>")
+    return (f'<pre class=code tabindex=0 data-first={source.first} '
+            f'aria-label="Source of {escape(source.name)}">{"".join(rows)}</pre>')
+
+
+def tile_html(name: str, tile: str, corner: str, keys: np.ndarray) -> str:
+    columns = "".join(f"<span class=axis role=columnheader>{j}</span>"
+                      for j in range(keys.shape[1]))
+    rows = [f"<div class=line role=row><span class=axis role=rowheader>{i}</span>" + "".join(
+        f"<span class=cell role=gridcell tabindex={-(i + j > 0)} data-key={key}></span>"
+        for j, key in enumerate(row)) + "</div>" for i, row in enumerate(keys)]
+    return (f"<div class=tile><p class=tile-name>{escape(tile)}</p>"
+            f'<div class=grid role=grid aria-label="{escape(f"{name} {tile}".strip())}">'
+            f"<div class=line role=row><span class=axis role=columnheader>{escape(corner)}</span>"
+            f"{columns}</div>{''.join(rows)}</div></div>")
 
 
 def same(a, b) -> bool:
@@ -228,14 +286,15 @@ def grid_axes(array, names: list[str]) -> list[int]:
     return list(range(axes))[-2:]
 
 
-def tile_of(array, names, cell: int):
-    """(fixed indices of the other axes, cells of the grid) of the grid with a cell."""
+def tiles_of(array, names: list[str]):
+    """(indices of the other axes in words, names of rows and columns, cells) of every grid."""
     grid = grid_axes(array, names)
-    index = list(np.unravel_index(cell, array.shape)) if array.shape else []
+    others = [k for k in range(len(array.shape)) if k not in grid]
     cells = np.arange(math.prod(array.shape)).reshape(array.shape)
-    where = tuple(slice(None) if k in grid else int(index[k]) for k in range(len(array.shape)))
-    others = {names[k]: int(index[k]) for k in range(len(array.shape)) if k not in grid}
-    return others, np.atleast_2d(cells[where])
-
-
-__all__ = ["digits", "label", "page_of", "text_of"]
+    corner = " ".join(f"{names[k]}{arrow}" for k, arrow in zip(grid, "↓→" if len(grid) > 1 else "→"))
+    for index in np.ndindex(*(array.shape[k] for k in others)):
+        where = [slice(None)] * len(array.shape)
+        for k, number in zip(others, index):
+            where[k] = number
+        tile = ", ".join(f"{names[k]} {number}" for k, number in zip(others, index))
+        yield tile, corner, np.atleast_2d(cells[tuple(where)])

@@ -153,9 +153,10 @@ class Step:
         The conditions that led here since the last step, with their numbers.
     """
 
-    def __init__(self, statement, records, reads, writes, numbers, tests, loops):
+    def __init__(self, statement, records, reads, writes, frame, tests, loops):
         self.statement, self.records, self._reads, self._writes = statement, records, reads, writes
-        self.locals, self._tests, self.loops = numbers, tests, loops
+        self.locals, self.locals_of = dict(frame.numbers), frame.source.name
+        self._tests, self.loops = tests, loops
 
     @property
     def line(self) -> int:
@@ -522,7 +523,7 @@ class Recorder:
         if self.written > NUMBERS:
             self.stop(f"the steps up to line {statement.line} have written {NUMBERS:,} numbers; a "
                       "trace keeps no more. Take smaller arrays")
-        self.steps.append(Step(statement, notes, reads, writes, dict(self.frame.numbers),
+        self.steps.append(Step(statement, notes, reads, writes, self.frame,
                                tuple(self.tests), tuple(self.rounds)))
         self.tests, self.rounds = [], []
 

@@ -1,69 +1,32 @@
-// The stepper: replays the steps of a trace on its arrays and shows what each one reads and writes.
-// data.steps[k] = [template, cells read, (cells, values) written, (number, value) changed by loops,
-//                  tests, rounds of loops begun]; see minifcn/teaching/stepper.py.
+// The stepper: replays the steps of a trace on its arrays, and shows what each reads and writes.
+// Keys number the cells of all arrays, then the local numbers. What data holds is written by
+// minifcn/teaching/stepper.py.
 
 function start(root, data) {
   const replay = makeReplay(data);
-  const view = element(root, "div", "stepper", { role: "region", "aria-label": `Stepper of ${data.name}` });
-  view.dataset.lmSuppressShortcuts = "true";           // JupyterLab leaves the keys to us
-
-  // ---- the parts of the page ----
-  const head = element(view, "div", "head");
-  const where = element(head, "p", "where");
-  const formula = element(head, "p", "formula");
-  const caption = element(head, "p", "unseen", { "aria-live": "polite" });
-  const controls = element(head, "div", "controls", { role: "group", "aria-label": "Steps" });
-  const buttons = {};
-  for (const [name, text, title, action] of [
-    ["start", "⏮", "To the start (Home)", () => goTo(0)],
-    ["back", "◀ Back", "One step back (← or b)", () => move(-1)],
-    ["play", "▶ Play", "Play or pause (space)", () => play(!timer)],
-    ["step", "Step ▶", "One step on (→ or s)", () => move(1)],
-    ["cell", "Next output cell ⇥", "To where the next cell of the output is finished (n)", nextCell],
-    ["end", "⏭", "To the end (End)", () => goTo(replay.count)],
-  ]) {
-    buttons[name] = element(controls, "button", name, { type: "button", title, "aria-label": title }, text);
-    buttons[name].addEventListener("click", () => { if (name !== "play") play(false); action(); });
-  }
-  const by = labelled(controls, "Step by", "select");
-  for (const [value, text] of granularities()) element(by, "option", "", { value }, text);
-  const speed = labelled(controls, "Speed", "select");
-  for (const [value, text] of [[1600, "slow"], [700, "normal"], [150, "fast"]]) {
-    element(speed, "option", "", { value }, text);
-  }
-  speed.value = 700;
-  const slider = element(head, "input", "slider",
-    { type: "range", min: 0, max: replay.count, value: 0, "aria-label": "Step" });
-  slider.addEventListener("input", () => { play(false); goTo(Number(slider.value)); });
-
-  const body = element(view, "div", "body");
-  const side = element(body, "div", "side");
-  const lines = makeSource(side);
-  const numbers = element(side, "p", "numbers", { "aria-label": "Local numbers" });
-  const main = element(body, "div", "main");
-  const story = element(main, "div", "story", { role: "region", "aria-label": "About a cell", tabindex: 0 });
-  const arrays = element(main, "div", "arrays");
-  const cells = data.arrays.map((array, number) => makeArray(arrays, array, number));
-  element(view, "p", "help", {}, "Keys: → or s step, ← or b back, space play, n next output cell, Home, End. "
-    + "Point at a cell, or move to it with Tab and the arrow keys, to see what made it and where it goes.");
+  root.insertAdjacentHTML("beforeend", data.html);
+  const view = root.querySelector(".stepper");
+  const part = (name) => view.querySelector(`.${name}`);
+  const [where, formula, caption, unit, slider, numbers, story, arrays] =
+    ["where", "formula", "caption", "unit", "slider", "numbers", "story", "arrays"].map(part);
+  const sources = [...view.querySelectorAll(".code")];
+  const boxes = []; // the elements of cells, by key
+  for (const box of view.querySelectorAll(".cell")) boxes[box.dataset.key] = box;
+  let row = null; // the current line
+  let chosen = null; // the key of the cell that is asked about
+  let timer = 0;
 
   // ---- moving ----
-  let timer = 0;
-  let chosen = null;              // the cell that is asked about: [array, cell]
-  let marked = [];
 
   function goTo(position) {
-    const changed = replay.goTo(position);
-    for (const key of changed) paint(...replay.cellOf(key));
-    show();
+    for (const key of replay.goTo(position)) paint(key);
+    if (position === replay.count) play(false);
+    showStep();
+    showCell();
   }
 
-  function move(direction) {
-    goTo(replay.seek(by.value, direction));
-  }
-
-  function nextCell() {
-    goTo(replay.seek("cell", 1));
+  function move(direction, by = unit.value) {
+    goTo(replay.seek(by, direction));
   }
 
   function play(on) {
@@ -71,203 +34,141 @@ function start(root, data) {
     timer = 0;
     if (on) {
       if (replay.position === replay.count) goTo(0);
-      timer = setInterval(() => {
-        if (!view.isConnected || replay.position === replay.count) play(false);
-        else move(1);
-      }, Number(speed.value));
+      timer = setInterval(() => (view.isConnected ? move(1) : play(false)), Number(part("speed").value));
     }
-    buttons.play.textContent = on ? "⏸ Pause" : "▶ Play";
-    caption.setAttribute("aria-live", on ? "off" : "polite");
+    part("play").textContent = on ? "Pause" : "Play";
+    caption.setAttribute("aria-live", on ? "off" : "polite"); // nobody can listen that fast
   }
 
-  function granularities() {
-    const loops = data.loops.map(([, line, text], k) => [`loop ${k}`, `round of line ${line}: ${text}`]);
-    return [["line", "line"], ["cell", "finished output cell"], ...loops];
+  // ---- showing ----
+
+  function paint(key) {
+    const value = replay.values[key];
+    boxes[key].textContent = value === undefined ? "" : format(value, 3);
+    const level = Number.isFinite(value) ? Math.abs(value) / replay.arrayOf(key).largest : 0;
+    boxes[key].style.setProperty("--level", level.toFixed(3));
+    boxes[key].classList.toggle("negative", value < 0);
   }
 
-  // ---- showing a step ----
-  function show() {
-    for (const [cell, name] of marked) cell.classList.remove(name);
-    marked = [];
+  function mark(name, keys) {
+    for (const box of [...view.getElementsByClassName(name)]) box.classList.remove(name);
+    for (const key of keys) boxes[key].classList.add(name);
+  }
+
+  function showStep() {
     const k = replay.position - 1;
-    buttons.start.disabled = buttons.back.disabled = k < 0;
-    buttons.step.disabled = buttons.cell.disabled = buttons.end.disabled = k + 1 === replay.count;
+    const step = replay.steps[k];
+    const last = k + 1 === replay.count;
+    for (const name of ["start", "back"]) part(name).disabled = !step;
+    for (const name of ["step", "next", "end"]) part(name).disabled = last;
     slider.value = k + 1;
-    formula.textContent = "";
-    if (k < 0) {
-      where.textContent = `${replay.count} steps. Press Step.`;
-      formula.append(data.name);
-      lines.mark(null);
-    } else {
-      const { left, right, result, rounded } = replay.line(k);
-      const { source, line } = replay.template(k);
-      where.textContent = `Step ${k + 1} of ${replay.count}, ${data.sources[source].name}, line ${line}`
-        + replay.tests(k).map((test) => `; ${test}`).join("");
+    mark("read", step ? step.reads.flat().filter(replay.isCell) : []);
+    mark("written", step ? step.writes.map(([key]) => key).filter(replay.isCell) : []);
+    where.textContent = `${replay.count} steps`;
+    formula.textContent = step ? "" : `${data.name}: press Step`;
+    showLine(step);
+    if (step) {
+      const { left, right, result, sign } = replay.words(k);
+      where.textContent = [`Step ${k + 1} of ${replay.count}`, data.sources[step.source],
+        `line ${step.line}`, ...step.tests.map((test) => data.tests[test])].join(" · ");
       element(formula, "span", "left", {}, left);
-      element(formula, "span", "arrow", {}, "→");
-      element(formula, "span", "right", {}, `${right} ${rounded ? "≈" : "="} `);
+      element(formula, "span", "right", {}, ` → ${right} ${sign} `);
       element(formula, "strong", "result", {}, result);
-      lines.mark(source, line);
-      for (const [array, cell] of replay.reads(k)) mark(array, cell, "read");
-      for (const [array, cell] of replay.writes(k)) mark(array, cell, "written");
     }
-    if (data.error && k + 1 === replay.count) {
-      element(formula, "span", "error", {}, `Then line ${data.error.line} raised ${data.error.text}`);
-    }
+    if (data.error && last) element(formula, "span", "error", {}, ` Then line ${data.error.line} raised ${data.error.text}`);
     numbers.textContent = "";
     for (const [name, value] of replay.numbers()) {
-      element(numbers, "span", "", {}, name);
-      numbers.append(` ${format(value)}  `);
+      element(numbers, "span", "", {}, `${name} `);
+      numbers.append(`${format(value)}  `);
     }
-    caption.textContent = `${where.textContent}. ${formula.textContent}`;
+    caption.textContent = `${where.textContent}: ${formula.textContent}`;
     slider.setAttribute("aria-valuetext", where.textContent);
-    tell();
   }
 
-  function mark(array, cell, name) {
-    cells[array][cell].classList.add(name);
-    marked.push([cells[array][cell], name]);
+  function showLine(step) {
+    const block = sources[step ? step.source : 0];
+    for (const source of sources) source.hidden = source !== block;
+    row?.removeAttribute("aria-current");
+    row = step && block.children[step.line - block.dataset.first];
+    row?.setAttribute("aria-current", "step");
+    const top = row ? row.offsetTop : 0;
+    if (top < block.scrollTop || top + 40 > block.scrollTop + block.clientHeight) block.scrollTop = top - block.clientHeight / 2;
   }
 
-  function paint(array, cell) {
-    const value = replay.value(array, cell);
-    const box = cells[array][cell];
-    box.textContent = value === undefined ? "" : format(value, 3);
-    box.title = `${replay.label(array, cell)} = ${value === undefined ? "not yet written" : format(value, 17)}`;
-    const level = Number.isFinite(value) ? Math.min(1, Math.abs(value) / replay.largest[array]) : 0;
-    box.style.setProperty("--level", level.toFixed(3));
-    box.classList.toggle("negative", value < 0);
-  }
-
-  // ---- who made a cell, and where it goes ----
-  function tell() {
+  // what made the chosen cell, and where it goes
+  function showCell() {
+    const nothing = { cells: [], steps: [] };
+    const key = chosen ?? replay.steps[replay.position - 1]?.writes.map(([written]) => written).find(replay.isCell);
+    const made = key === undefined ? nothing : replay.gather(key);
+    const goes = chosen === null ? nothing : replay.scatter(key);
+    mark("chosen", chosen === null ? [] : [chosen]);
+    mark("source", chosen === null ? [] : made.cells);
+    mark("goal", goes.cells);
+    const value = replay.values[key];
     story.textContent = "";
-    if (!chosen) {
-      element(story, "p", "", {}, "Point at a cell: what made it, and where does it go?");
-      return;
-    }
-    const [array, cell] = chosen;
-    const key = replay.key(array, cell);
-    const value = replay.value(array, cell);
-    mark(array, cell, "chosen");
-    const made = replay.gather(key);
-    const goes = replay.scatter(key);
-    for (const other of made.cells) mark(...replay.cellOf(other), "source");
-    for (const other of goes.cells) mark(...replay.cellOf(other), "goal");
-    element(story, "p", "name", {}, `${replay.label(array, cell)} = ${value === undefined ? "not yet written" : format(value)}`);
-    list(story, "Made of", made.steps, (k) => `${replay.line(k).right} = ${replay.line(k).result}`);
-    list(story, "Goes to", goes.steps, (k) => `${replay.line(k).left} → ${replay.line(k).result}`);
+    element(story, "p", "name", {}, key === undefined ? "Point at a cell: what made it, and where does it go?"
+      : `${replay.label(key)} = ${value === undefined ? "not yet written" : format(value, 17)}`);
+    list("Made in", made.steps, ({ right, sign, result }) => `${right} ${sign} ${result}`);
+    list("Goes into", goes.steps, ({ left, result }) => `${left} → ${result}`);
   }
 
-  function list(parent, title, steps, words) {
+  function list(title, steps, words) {
     if (!steps.length) return;
     const done = steps.filter((k) => k < replay.position).length;
-    element(parent, "p", "", {}, `${title} ${steps.length} ${steps.length === 1 ? "step" : "steps"}, ${done} done:`);
-    const items = element(parent, "ol", "");
-    const first = Math.max(0, Math.min(done - 20, steps.length - 40));
-    for (const k of steps.slice(first, first + 40)) {
-      const item = element(items, "li", k < replay.position ? "done" : "", { value: steps.indexOf(k) + 1 });
-      item.textContent = words(k);
-    }
-  }
-
-  function choose(box) {
-    chosen = box ? [Number(box.dataset.array), Number(box.dataset.cell)] : null;
-    show();
-  }
-
-  // ---- building ----
-  function makeSource(parent) {
-    const rows = data.sources.map((source) => {
-      const block = element(parent, "pre", "code", { tabindex: 0, "aria-label": `Source of ${source.name}` });
-      return source.lines.map((text, k) => {
-        const row = element(block, "span", "row");
-        element(row, "span", "number", { "aria-hidden": "true" }, String(source.first + k));
-        row.append(`${text}\n`);
-        return row;
-      });
+    element(story, "p", "", {}, `${title} ${steps.length} step${steps.length > 1 ? "s" : ""}, ${done} done`);
+    const items = element(story, "ol", "");
+    const first = Math.max(0, Math.min(done - 20, steps.length - 40)); // forty are enough to read
+    steps.slice(first, first + 40).forEach((k, place) => {
+      element(items, "li", k < replay.position ? "done" : "", { value: first + place + 1 }, words(replay.words(k)));
     });
-    let current = null;
-    return {
-      mark(source, line) {
-        current?.classList.remove("current");
-        current?.removeAttribute("aria-current");
-        current = source === null ? null : rows[source][line - data.sources[source].first];
-        if (!current) return;
-        current.classList.add("current");
-        current.setAttribute("aria-current", "step");
-        const block = current.parentElement;
-        const top = current.offsetTop - block.offsetTop;
-        if (top < block.scrollTop || top + 24 > block.scrollTop + block.clientHeight) {
-          block.scrollTop = top - block.clientHeight / 2;
-        }
-      },
-    };
   }
 
-  function makeArray(parent, array, number) {
-    const figure = element(parent, "figure", "array");
-    const axes = array.axes.map((name, k) => `${name} ${array.shape[k]}`).join(" × ");
-    const title = element(figure, "figcaption", "", {}, array.name);
-    element(title, "span", "shape", {}, axes || "a number");
-    const tiles = element(figure, "div", "tiles");
-    const boxes = [];
-    const [rowAxis, columnAxis] = array.grid.length === 2 ? array.grid : [-1, array.grid[0] ?? -1];
-    for (const [name, grid] of tilesOf(array, rowAxis, columnAxis)) {
-      const tile = element(tiles, "div", "tile");
-      if (name) element(tile, "p", "tile-name", {}, name);
-      const label = [array.name, name].filter(Boolean).join(", ");
-      const table = element(tile, "div", "grid", { role: "grid", "aria-label": label });
-      const head = element(table, "div", "line", { role: "row" });
-      element(head, "span", "axis", { role: "columnheader" },
-        [rowAxis < 0 ? "" : `${array.axes[rowAxis]}↓`, columnAxis < 0 ? "" : `${array.axes[columnAxis]}→`].join(" "));
-      grid[0].forEach((_, j) => element(head, "span", "axis", { role: "columnheader" }, String(j)));
-      grid.forEach((row, i) => {
-        const line = element(table, "div", "line", { role: "row" });
-        element(line, "span", "axis", { role: "rowheader" }, rowAxis < 0 ? "" : String(i));
-        row.forEach((cell, j) => {
-          const box = element(line, "span", "cell", { role: "gridcell", tabindex: i || j ? -1 : 0 });
-          box.dataset.array = number;
-          box.dataset.cell = cell;
-          boxes[cell] = box;
-        });
-      });
-    }
-    return boxes;
-  }
+  // ---- mouse and keys ----
 
-  // ---- keys and the mouse ----
-  arrays.addEventListener("pointerover", (event) => choose(event.target.closest(".cell")));
-  arrays.addEventListener("pointerleave", () => choose(null));
-  arrays.addEventListener("focusin", (event) => choose(event.target.closest(".cell")));
-  arrays.addEventListener("focusout", () => choose(null));
+  const actions = {
+    start: () => goTo(0), back: () => move(-1), step: () => move(1), play: () => play(!timer),
+    next: () => move(1, "cell"), end: () => goTo(replay.count),
+  };
+  for (const name in actions) part(name).addEventListener("click", actions[name]);
+  slider.addEventListener("input", () => goTo(Number(slider.value)));
+
+  function choose(target) {
+    const box = target?.closest(".cell");
+    chosen = box ? Number(box.dataset.key) : null;
+    showCell();
+  }
+  for (const name of ["pointerover", "focusin"]) arrays.addEventListener(name, (event) => choose(event.target));
+  for (const name of ["pointerleave", "focusout"]) arrays.addEventListener(name, () => choose(null));
+
+  const keys = {
+    Home: "start", b: "back", ArrowLeft: "back", s: "step", ArrowRight: "step", " ": "play", n: "next", End: "end",
+  };
   view.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
-    const inGrid = event.target.closest(".cell");
-    const action = { s: () => move(1), b: () => move(-1), n: nextCell, Home: () => goTo(0), End: () => goTo(replay.count) }[event.key]
-      ?? (inGrid && event.key.startsWith("Arrow") ? () => focusBeside(inGrid, event.key) : null)
-      ?? { ArrowRight: () => move(1), ArrowLeft: () => move(-1) }[event.key]
-      ?? (event.key === " " && event.target.tagName !== "BUTTON" ? () => play(!timer) : null);
-    if (!action) return;
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select") || (key === " " && target.matches("button"))) return;
+    const box = target.closest(".cell");
+    if (box && key.startsWith("Arrow")) focusBeside(box, key);
+    else if (key in keys) actions[keys[key]]();
+    else return;
     event.preventDefault();
     event.stopPropagation();
-    if (event.key !== " ") play(false);
-    action();
   });
 
   function focusBeside(box, key) {
     const line = box.parentElement;
     const column = [...line.children].indexOf(box);
-    const other = { ArrowLeft: line.children[column - 1], ArrowRight: line.children[column + 1],
-      ArrowUp: line.previousElementSibling?.children[column], ArrowDown: line.nextElementSibling?.children[column] }[key];
-    if (!other?.classList.contains("cell")) return;
+    const other = {
+      ArrowLeft: line.children[column - 1], ArrowRight: line.children[column + 1],
+      ArrowUp: line.previousElementSibling?.children[column], ArrowDown: line.nextElementSibling?.children[column],
+    }[key];
+    if (!other?.matches(".cell")) return;
     box.tabIndex = -1;
     other.tabIndex = 0;
     other.focus();
   }
 
-  cells.forEach((boxes, array) => boxes.forEach((_, cell) => paint(array, cell)));
-  show();
+  Object.keys(boxes).forEach(paint);
+  goTo(0);
 }
 
 // ---- small things ----
@@ -276,244 +177,170 @@ function element(parent, tag, name, attributes = {}, text = "") {
   const made = document.createElement(tag);
   if (name) made.className = name;
   for (const key in attributes) made.setAttribute(key, attributes[key]);
-  if (text) made.textContent = text;
+  made.textContent = text;
   return parent.appendChild(made);
-}
-
-function labelled(parent, text, tag) {
-  const label = element(parent, "label", "", {}, `${text} `);
-  return element(label, tag, "");
 }
 
 function format(value, digits = 4) {
   if (value === null) return "nan";
   if (Array.isArray(value)) return `(${value.map((each) => format(each, digits)).join(", ")})`;
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (value === undefined || typeof value !== "number") return String(value ?? "");
+  if (typeof value !== "number") return String(value ?? "");
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "−inf";
-  const text = Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value) : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "−");
-}
-
-// [name, rows of cell numbers] for every grid of an array
-function tilesOf(array, rowAxis, columnAxis) {
-  const strides = array.shape.map((_, k) => array.shape.slice(k + 1).reduce((a, b) => a * b, 1));
-  const others = array.shape.map((_, k) => k).filter((k) => k !== rowAxis && k !== columnAxis);
-  let tiles = [["", 0]];
-  for (const axis of others) {
-    tiles = tiles.flatMap(([name, offset]) => Array.from({ length: array.shape[axis] }, (_, k) =>
-      [`${name}${name && ", "}${array.axes[axis]} ${k}`, offset + k * strides[axis]]));
-  }
-  const range = (axis) => Array.from({ length: axis < 0 ? 1 : array.shape[axis] }, (_, k) => (axis < 0 ? 0 : k * strides[axis]));
-  return tiles.map(([name, offset]) =>
-    [name, range(rowAxis).map((row) => range(columnAxis).map((column) => offset + row + column))])
-    .filter(([, grid]) => grid.length && grid[0].length);
+  const whole = Number.isInteger(value) && Math.abs(value) < 1e6;
+  return String(whole ? value : Number(value.toPrecision(digits))).replaceAll("-", "−");
 }
 
 // ---- the replay: no elements of the page here ----
 
 function makeReplay(data) {
-  const templates = data.templates.map(([source, line, left, right, result, reads, numbers, writes]) =>
-    ({ source, line, left, right, result, reads, numbers, writes }));
-  const sizes = data.arrays.map((array) => array.shape.reduce((a, b) => a * b, 1));
-  const starts = sizes.map((_, k) => sizes.slice(0, k).reduce((a, b) => a + b, 0));
-  const locals = sizes.reduce((a, b) => a + b, 0);       // keys from here on are local numbers
-  const values = new Array(locals + data.locals.length).fill(undefined);
-  data.arrays.forEach((array, k) => array.initial?.forEach((value, cell) => { values[starts[k] + cell] = value; }));
-
-  const keysOf = (place, cells) => {
-    if (place < 0) return [locals - 1 - place];
-    if (!Array.isArray(cells)) return [starts[place] + cells];
-    const keys = [];
-    for (let k = 0; k < cells.length; k += 2) {
-      for (let cell = cells[k]; cell < cells[k + 1]; cell += 1) keys.push(starts[place] + cell);
-    }
-    return keys;
-  };
-
-  // every step once, forwards: keys and values read and written, and the values before
-  const writers = new Map();
+  const values = data.arrays.flatMap((array) => array.initial ?? new Array(array.cells).fill(undefined));
+  const cells = values.length;
+  const isCell = (key) => key < cells;
+  const arrayOf = (key) => data.arrays.findLast((array) => array.start <= key);
+  const writers = new Map(); // key -> the steps that write it
   const readers = new Map();
-  const note = (map, key, k) => (map.has(key) ? map.get(key).push(k) : map.set(key, [k]));
-  const largest = data.arrays.map((array) => array.initial ? largestOf(array.initial) : 0);
-  const steps = data.steps.map(([number, cells, written, changes = [], tests = [], rounds = []], k) => {
-    const template = templates[number];
-    const set = [];                 // [key, before, after]
-    for (let c = 0; c < changes.length; c += 2) set.push(change(locals + changes[c], changes[c + 1]));
-    const reads = template.reads.map((array, r) => keysOf(array, cells[r]));
-    const seen = reads.map((keys) => keys.map((key) => values[key]));
-    const numbers = template.numbers.map((local) => locals + local);
-    const numbersSeen = values.slice(locals);
-    const writes = [];
-    let next = 0;
-    for (const place of template.writes) {
-      const keys = keysOf(place, place < 0 ? 0 : written[next]);
-      if (place >= 0) next += 1;
-      const after = place >= 0 && Array.isArray(written[next]) && Array.isArray(written[next - 1])
-        ? written[next].flat(Infinity) : [written[next]];
-      next += 1;
-      writes.push(keys.map((key, w) => change(key, after[w])));
-      if (place >= 0) largest[place] = Math.max(largest[place], largestOf(after));
+  const finished = new Set(data.finished);
+  const steps = data.steps.map(runOnce);
+  for (const step of [...steps].reverse()) undo(step);
+
+  function change(changes, keys, after) {
+    for (const [c, key] of expand(keys).entries()) {
+      const value = Array.isArray(keys) ? after[c] : after;
+      changes.push([key, values[key], value]);
+      values[key] = value;
     }
-    for (const key of [...reads.flat(), ...numbers]) note(readers, key, k);
-    for (const [key] of writes.flat()) note(writers, key, k);
-    return { template, set: [...set, ...writes.flat()], reads, seen, numbers, numbersSeen, writes, tests, rounds };
-  });
-  steps.slice().reverse().forEach((step) => undo(step));
-  const finished = lastWrites();
-
-  function change(key, after) {
-    const before = values[key];
-    values[key] = after;
-    return [key, before, after];
   }
 
-  function undo(step) {
-    for (let c = step.set.length - 1; c >= 0; c -= 1) values[step.set[c][0]] = step.set[c][1];
+  function expand(keys) { // one, or the borders of runs: 3, 6, 9, 10 is 3, 4, 5, 9
+    if (!Array.isArray(keys)) return [keys];
+    const all = [];
+    for (let k = 0; k < keys.length; k += 2) {
+      for (let key = keys[k]; key < keys[k + 1]; key += 1) all.push(key);
+    }
+    return all;
   }
 
-  function largestOf(list) {
-    return list.reduce((most, value) => Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most, 0);
+  function runOnce([number, read, written, loops = [], tests = [], rounds = []], k) {
+    const [source, line, ...texts] = data.templates[number];
+    const before = []; // changes that loops made since the last step: [key, value before, after]
+    const writes = [];
+    for (let c = 0; c < loops.length; c += 2) change(before, loops[c], loops[c + 1]);
+    const reads = read.map(expand);
+    const seen = reads.map((keys) => keys.map((key) => values[key]));
+    for (let c = 0; c < written.length; c += 2) change(writes, written[c], written[c + 1]);
+    for (const key of new Set(reads.flat())) note(readers, key, k);
+    for (const [key] of writes) note(writers, key, k);
+    return { source, line, texts, reads, seen, writes, changes: [...before, ...writes], tests, rounds };
   }
 
-  // steps that write a cell of an output for the last time
-  function lastWrites() {
-    const last = new Set();
-    data.arrays.forEach((array, k) => {
-      if (!array.output) return;
-      for (let cell = 0; cell < sizes[k]; cell += 1) last.add(writers.get(starts[k] + cell)?.at(-1));
-    });
-    return last;
+  function note(map, key, k) {
+    if (!map.has(key)) map.set(key, []);
+    map.get(key).push(k);
   }
 
-  // the run of steps that made a cell's value, up to where it is set anew
-  function chain(key, at) {
+  function undo({ changes }) {
+    for (const [key, before] of [...changes].reverse()) values[key] = before;
+  }
+
+  // the steps that made what a key holds at a time, from where it was set anew
+  function chain(key, time) {
     const all = writers.get(key) ?? [];
-    let last = all.findLastIndex((k) => k < at);
-    if (last < 0) last = 0;
-    const renews = (k) => ![...steps[k].reads.flat(), ...steps[k].numbers].includes(key);
+    const goesOn = (k) => steps[k].reads.flat().includes(key);
+    let last = Math.max(0, all.findLastIndex((k) => k < time));
     let first = last;
-    while (first > 0 && !renews(all[first])) first -= 1;
-    while (last + 1 < all.length && !renews(all[last + 1])) last += 1;
+    while (first > 0 && goesOn(all[first])) first -= 1;
+    while (last + 1 < all.length && goesOn(all[last + 1])) last += 1;
     return all.slice(first, last + 1);
   }
 
-  const fill = (text, step, rounded) => text.replace(/(.?.?)⟨([a-z]?)(\d+)⟩/g, (_, before, kind, k) => {
-    const exact = kind === "n" ? [step.numbersSeen[k]] : kind === "w" ? step.writes[k].map((each) => each[2])
-      : kind === "b" ? step.writes[k].map((each) => each[1]) : step.seen[k];
-    if (exact.length > 8) return `${before}${data.arrays[cellOf(kind ? step.writes[k][0][0] : step.reads[k][0])[0]].name}`;
-    const shown = exact.map((value) => format(value));
-    rounded.any ||= exact.some((value, v) => typeof value === "number" && Number.isFinite(value)
-      && Number(shown[v].replace("−", "-")) !== value);
-    const words = exact.length === 1 ? shown[0] : `[${shown.join(" ")}]`;
-    return before + (/[-+·/%*] $/.test(before) && words.startsWith("−") ? `(${words})` : words);
-  });
-
-  function cellOf(key) {
-    const array = starts.findLastIndex((first) => first <= key);
-    return [array, key - starts[array]];
+  function label(key) {
+    const { name, start: first, strides, shape } = arrayOf(key);
+    return `${name}[${strides.map((stride, k) => Math.floor((key - first) / stride) % shape[k]).join(",")}]`;
   }
 
-  function label(array, cell) {
-    const { name, shape } = data.arrays[array];
-    const index = [];
-    for (let k = shape.length - 1, rest = cell; k >= 0; k -= 1) {
-      index.unshift(rest % shape[k]);
-      rest = Math.floor(rest / shape[k]);
-    }
-    return `${name}[${index.join(",")}]`;
+  // a template with its numbers: ⟨2⟩ is the third read, ⟨w⟩ what is written, ⟨b⟩ what was there before
+  function fill(text, { reads, seen, writes }, rounded) {
+    return text.replace(/⟨(w?b?)(\d*):?(\d*)⟩/g, (place, kind, k, end, at) => {
+      const changes = kind ? writes.slice(k, end) : [];
+      const list = kind ? changes.map((each) => each[kind === "w" ? 2 : 1]) : seen[k];
+      if (list.length > 8) return arrayOf(kind ? changes[0][0] : reads[k][0]).name;
+      const words = list.map((value) => format(value));
+      rounded.push(...words.filter((each, w) => Number.isFinite(list[w]) && Number(each.replaceAll("−", "-")) !== list[w]));
+      if (words.length > 1) return `[${words.join(" ")}]`;
+      const bare = !/[-+·/%*@] $/.test(text.slice(0, at)) && !text.slice(at + place.length).startsWith(" **");
+      return bare || !words[0].startsWith("−") ? words[0] : `(${words[0]})`;
+    });
   }
 
   return {
-    count: steps.length,
-    position: 0,
-    largest: largest.map((value) => value || 1),
-    cellOf,
-    label,
-    key: (array, cell) => starts[array] + cell,
-    value: (array, cell) => values[starts[array] + cell],
-    template: (k) => steps[k].template,
-    tests: (k) => steps[k].tests.map((test) => data.tests[test]),
-    reads: (k) => steps[k].reads.flat().map(cellOf),
-    writes: (k) => steps[k].writes.flat().filter(([key]) => key < locals).map(([key]) => cellOf(key)),
+    count: steps.length, position: 0, steps, values, isCell, arrayOf, label,
 
-    // to a number of steps done; returns the cells whose values changed
-    goTo(position) {
+    goTo(position) { // returns the cells that changed
       const changed = new Set();
-      const target = Math.max(0, Math.min(steps.length, position));
-      const forward = target > this.position;
-      while (this.position !== target) {
+      while (this.position !== position) {
+        const forward = this.position < position;
         const step = steps[forward ? this.position : this.position - 1];
-        if (forward) for (const [key, , after] of step.set) values[key] = after;
+        if (forward) for (const [key, , after] of step.changes) values[key] = after;
         else undo(step);
-        for (const [key] of step.set) if (key < locals) changed.add(key);
+        for (const [key] of step.changes) if (isCell(key)) changed.add(key);
         this.position += forward ? 1 : -1;
       }
       return changed;
     },
 
-    // where the next or previous line, finished output cell or round of a loop is
-    seek(by, direction) {
-      const stop = by === "line" ? () => true : by === "cell" ? (k) => finished.has(k)
-        : (k) => steps[k].rounds.includes(Number(by.split(" ")[1]));
-      let k = this.position + direction;
-      while (k > 0 && k < steps.length && !stop(k - 1)) k += direction;
-      return k;
+    seek(unit, direction) { // the next place at a line, a finished cell, or a new round of a loop
+      const stops = { line: () => true, cell: (k) => finished.has(k) }[unit] ?? ((k) => steps[k].rounds.includes(Number(unit)));
+      let position = this.position + direction;
+      while (position > 0 && position < steps.length && !stops(position - 1)) position += direction;
+      return Math.max(0, Math.min(steps.length, position));
     },
 
-    line(k) {
-      const { template } = steps[k];
-      const rounded = { any: false };
-      const left = template.left.replace(/⟨(w?)(\d+)⟩/g, (_, kind, place) =>
-        label(...cellOf(kind ? steps[k].writes[place][0][0] : steps[k].reads[place][0])));
-      const [right, result] = [template.right, template.result].map((text) => fill(text, steps[k], rounded));
-      return { left, right, result, rounded: rounded.any };
-    },
-
-    // the local numbers of the function that the step stands in
-    numbers() {
-      if (!this.position) return [];
-      const name = data.sources[steps[this.position - 1].template.source].name;
-      return data.locals.map(([place, local], k) => [place, local, values[locals + k]])
-        .filter(([place, , value]) => place === name && value !== undefined)
-        .map(([, local, value]) => [local, value]);
-    },
-
-    // the steps that made a cell, and the cells that went into it, through local numbers too
-    gather(key) {
-      const from = new Set();
-      const seen = new Set();
-      const visit = (each, at) => {
-        for (const k of chain(each, at)) {
-          if (seen.has(k)) continue;
-          seen.add(k);
-          for (const read of steps[k].reads.flat()) if (read !== each) from.add(read);
-          for (const number of steps[k].numbers) if (number !== each && (number >= locals)) visit(number, k);
-        }
+    words(k) { // the three parts of a line
+      const rounded = [];
+      const [left, right, result] = steps[k].texts;
+      return {
+        left: left.replace(/⟨(w?)(\d+):?\d*⟩/g, (_, kind, n) => label(kind ? steps[k].writes[n][0] : steps[k].reads[n][0])),
+        right: fill(right, steps[k], rounded), result: fill(result, steps[k], rounded), sign: rounded.length ? "≈" : "=",
       };
-      visit(key, this.position);
-      return { cells: from, steps: chain(key, this.position) };
     },
 
-    // the steps that read a cell, and the cells that they write, through local numbers too
-    scatter(key) {
-      const to = new Set();
-      const seen = new Set();
-      const visit = (each, after) => {
-        const end = each < locals ? Infinity : chain(each, after + 1).at(-1) ?? Infinity;
-        const stop = each < locals ? Infinity : (writers.get(each) ?? []).find((k) => k > end) ?? Infinity;
-        for (const k of readers.get(each) ?? []) {
-          if (k <= after || k > stop || seen.has(k)) continue;
-          seen.add(k);
-          for (const [written] of steps[k].writes.flat()) {
-            if (written === each) continue;
-            if (written < locals) to.add(written);
-            else visit(written, k);
+    numbers() { // of the function that the current step stands in
+      const step = steps[this.position - 1];
+      return data.locals.map(([place, name], k) => [name, values[cells + k], place])
+        .filter(([, value, place]) => step && place === data.sources[step.source] && value !== undefined);
+    },
+
+    gather(key) { // what made a cell: steps, and cells, through local numbers too
+      const found = new Set();
+      const sources = new Set();
+      const visit = (each, time) => {
+        for (const k of chain(each, time).filter((step) => !found.has(step))) {
+          found.add(k);
+          for (const read of steps[k].reads.flat().filter((read) => read !== each)) {
+            if (isCell(read)) sources.add(read);
+            else visit(read, k);
           }
         }
       };
-      visit(key, -1);
-      return { cells: to, steps: (readers.get(key) ?? []).filter((k) => steps[k].writes.flat().some(([w]) => w !== key)) };
+      visit(key, this.position);
+      return { cells: sources, steps: [...found].sort((a, b) => a - b) };
+    },
+
+    scatter(key) { // the steps that read a cell, and the cells that it reaches, through local numbers too
+      const goals = new Set();
+      const found = new Set();
+      const visit = (each, since, until) => {
+        for (const k of (readers.get(each) ?? []).filter((step) => step > since && step <= until && !found.has(step))) {
+          found.add(k);
+          for (const [other] of steps[k].writes.filter(([written]) => written !== each)) {
+            if (isCell(other)) goals.add(other);
+            else visit(other, k, writers.get(other).find((later) => later > chain(other, k + 1).at(-1)) ?? Infinity);
+          }
+        }
+      };
+      visit(key, -1, Infinity);
+      return { cells: goals, steps: (readers.get(key) ?? []).filter((k) => steps[k].writes.some(([other]) => other !== key)) };
     },
   };
 }
