@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import minifcn
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "summary", "check", "doctor")
+COMMANDS = ("demo", "train", "evaluate", "predict", "summary", "check", "step", "doctor")
 
 
 class Parser(argparse.ArgumentParser):

@@ -74,8 +74,13 @@ class Page:
     def _repr_html_(self) -> str:
         return FRAGMENT.format(
             alt=html.escape(self.alt), poster=base64.b64encode(self.poster).decode(),
-            style=(VIEWER / "style.css").read_text(encoding="utf-8"),
+            style="".join(path.read_text(encoding="utf-8") for path in self.style_sheets()),
             script=(VIEWER / self.script).read_text(encoding="utf-8"), data=to_json(self.data))
+
+    def style_sheets(self) -> list[Path]:
+        """The common one, and one with the script's name if there is one."""
+        own = (VIEWER / self.script).with_suffix(".css")
+        return [VIEWER / "style.css", *([own] if own.exists() else [])]
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {"text/html": self._repr_html_(), "image/png": self.poster, "text/plain": self.text}

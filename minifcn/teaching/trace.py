@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from minifcn.ops import use
+from minifcn.ops import using
 from minifcn.teaching.arithmetic import ELEMENT, Made, Template, Truth, Value, digits, render, short
 from minifcn.teaching.instrument import Source, instrumented, source_of
 
 STEPS = 20_000
 CELLS = 5_000               # of all arrays together
 NUMBERS = 500_000           # written in all steps together
-NOT_ENTERED = ("minifcn.ops.checks", "minifcn.ops.compiling", "minifcn.ops.memory")
+NOT_ENTERED = tuple(f"minifcn.ops.{name}" for name in ("checks", "compiling", "engines", "memory"))
 EMPTY = (np.empty, np.empty_like, np.ndarray)
 
 
@@ -770,7 +770,7 @@ def trace(function: Callable, *arguments, **options) -> Trace:
     options = {key: own_copy(each, copies) for key, each in options.items()}
     recorder, result, error = Recorder(), None, None
     try:
-        with use("reference"):
+        with using("reference"):
             result = recorder.run(plain_function, (*first, *arguments), options, top=True)
     except Exception as raised:
         if recorder.too_large is not None or not recorder.steps:
