@@ -59,8 +59,8 @@ function start(root, data) {
     const k = replay.position - 1;
     const step = replay.steps[k];
     const last = k + 1 === replay.count;
-    for (const name of ["start", "back"]) part(name).disabled = !step;
-    for (const name of ["step", "next", "end"]) part(name).disabled = last;
+    for (const name of ["start", "back"]) part(name).ariaDisabled = !step; // they keep the focus
+    for (const name of ["step", "next", "end"]) part(name).ariaDisabled = last;
     slider.value = k + 1;
     mark("read", step ? step.reads.flat().filter(replay.isCell) : []);
     mark("written", step ? step.writes.map(([key]) => key).filter(replay.isCell) : []);
@@ -169,6 +169,7 @@ function start(root, data) {
 
   Object.keys(boxes).forEach(paint);
   goTo(0);
+  if (document.body.children.length === 1) view.focus({ preventScroll: true }); // a page of our own
 }
 
 // ---- small things ----
