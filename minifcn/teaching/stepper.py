@@ -129,7 +129,7 @@ class Export:
         return sorted(set(last.values()))
 
     def step(self, step) -> list:
-        writes = [part for each in step._writes for part in (self.keys(each), each.value)]
+        writes = [part for each in step._writes for part in (self.keys(each), flat(each.value))]
         changes = self.changes(step)
         tests = [self.number("tests", test) for test in step.tests]
         rounds = [self.number("loops", each) for each in step.loops]
@@ -223,6 +223,11 @@ def tile_html(name: str, tile: str, corner: str, keys: np.ndarray) -> str:
             f'<div class=grid role=grid aria-label="{escape(f"{name} {tile}".strip())}">'
             f"<div class=line role=row><span class=axis role=columnheader>{escape(corner)}</span>"
             f"{columns}</div>{''.join(rows)}</div></div>")
+
+
+def flat(value):
+    """The values of a region in one list, in the order of its keys."""
+    return value.reshape(-1) if isinstance(value, np.ndarray) else value
 
 
 def same(a, b) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import minifcn
 from minifcn.ops import reference
 from minifcn.teaching.page import DOCUMENT
+from tests.teaching import students
 
 pytestmark = pytest.mark.browser
 
@@ -49,11 +50,9 @@ def array_shown(page, name, shape, stepper=0):
     """A 4-D array put together from its grids: ``y n 0, f 1`` holds y[0, :, :, 1]."""
     array = np.full(shape, np.nan)
     for label, rows in grids(page, stepper).items():
-        first, *indices = re.fullmatch(r"(\w+) \w+ (\d+), \w+ (\d+)", label).groups() \
-            if label.count(",") else (label,)
-        if first == name:
-            n, c = map(int, indices)
-            array[n, :, :, c] = rows
+        parts = re.fullmatch(r"(.+) \w+ (\d+), \w+ (\d+)", label)
+        if parts and parts[1] == name:
+            array[int(parts[2]), :, :, int(parts[3])] = rows
     return array
 
 
@@ -94,6 +93,38 @@ def test_it_shows_the_numbers_of_numpy_at_every_step_clicked(open_page, trace):
     expected = reference.conv2d_forward(small(2, 4, 5, 2), small(3, 2, 2, 2, seed=1),
                                         np.array([0.5, -1.0]), 2, 1)
     np.testing.assert_allclose(array_shown(page, "y", expected.shape), expected, rtol=5e-3)
+
+
+def cases():
+    """(name, trace) of functions that write regions, several arrays, and in other styles."""
+    x, weight, bias = small(1, 3, 4, 2), small(2, 2, 2, 2, seed=1), small(2)
+    y, argmax = reference.max_pool2d_forward(x)
+    dy = small(*reference.conv2d_forward(x, weight, bias).shape, seed=2)
+    labels = np.array([[[0, 1, 255, 1]] * 3])
+    for function, *arguments in (
+            (reference.conv2d_backward, dy, x, weight), (reference.max_pool2d_backward, y, argmax,
+                                                         x.shape),
+            (reference.conv_transpose2d_forward, x, weight, bias, 2),
+            (reference.softmax_cross_entropy, x / 7, labels),
+            (students.im2col_forward, x, weight, bias, 1, 1),
+            (students.add_at_backward, dy, x, weight, 1, 0)):
+        yield minifcn.trace(function, *arguments)
+
+
+def test_all_arrays_are_those_of_the_trace_at_any_step(open_page):
+    rng = np.random.default_rng(0)
+    for trace in cases():
+        page = open_page(document(trace))
+        for steps in (*rng.permutation(len(trace.steps))[:4], len(trace.steps)):
+            page.locator(".slider").fill(str(steps))
+            for name, array in trace.arrays.items():
+                if array.ndim == 4 and trace.recorder.arrays[name].initial is None:
+                    kernel = name == "dweight"
+                    shape = [array.shape[k] for k in (2, 0, 1, 3)] if kernel else array.shape
+                    expected = values_after(trace, steps, name)
+                    expected = expected.transpose(2, 0, 1, 3) if kernel else expected
+                    np.testing.assert_allclose(array_shown(page, name, shape), expected,
+                                               rtol=6e-3, err_msg=f"{trace.name} {name} {steps}")
 
 
 def test_the_formula_is_that_of_the_trace_and_the_line_is_marked(open_page, trace):

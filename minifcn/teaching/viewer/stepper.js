@@ -48,6 +48,7 @@ function start(root, data) {
     const level = Number.isFinite(value) ? Math.abs(value) / replay.arrayOf(key).largest : 0;
     boxes[key].style.setProperty("--level", level.toFixed(3));
     boxes[key].classList.toggle("negative", value < 0);
+    boxes[key].classList.toggle("long", boxes[key].textContent.length > 5);
   }
 
   function mark(name, keys) {
