@@ -23,7 +23,7 @@ version = release = minifcn.__version__
 extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "numpydoc", "stepper", "mathml"]
 exclude_patterns = ["extensions"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
-nb_execution_mode = "off"           # notebooks are shown with the outputs that they were stored with
+nb_execution_mode = "off"           # notebooks show the outputs that they were stored with
 nb_render_markdown_format = "myst"
 nb_code_prompt_show = "Show the answer"
 nb_code_prompt_hide = "Hide the answer"

@@ -17,6 +17,7 @@ PLACES = {
     "softmax_cross_entropy": "ops",
     "use": "ops",
     "using": "ops",
+    "trace": "teaching.trace",
     "SGD": "training.optimizers",
     "Adam": "training.optimizers",
 }
