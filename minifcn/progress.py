@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -43,9 +44,9 @@ def bar(iterable: Iterable | None = None, quiet: bool = False,
         yield shown
 
 
-def say(text: str) -> None:
-    """Print a line that does not tear the bars apart."""
-    tqdm.write(text)
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line that does not tear the bars apart, to ``file`` or standard output."""
+    tqdm.write(text, file=file)
 
 
 def in_notebook() -> bool:
