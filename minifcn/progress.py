@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-from numba.core import event
 from tqdm import tqdm
 
 COMPILING = "compiling, once: about 15 s"
@@ -32,18 +32,21 @@ def bar(iterable: Iterable | None = None, quiet: bool = False,
     say : function of a line, optional
         Told about compiling where there is no bar.
     """
+    from numba.core.event import Listener, install_listener  # who only imports needs no Numba
+
+    Listener.register(Compiling)
     kind = Line if in_notebook() else tqdm
     silent = quiet or os.environ.get("MINIFCN_PROGRESS") == "0"
     # None is tqdm's word for "only on a terminal"; a notebook is none
     disable = True if silent else False if kind is Line else None
     with kind(iterable, disable=disable, dynamic_ncols=True, **options) as shown, \
-            event.install_listener("numba:compile", Compiling(shown, None if silent else say)):
+            install_listener("numba:compile", Compiling(shown, None if silent else say)):
         yield shown
 
 
-def say(text: str) -> None:
-    """Print a line that does not tear the bars apart."""
-    tqdm.write(text)
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line that does not tear the bars apart, to ``file`` or standard output."""
+    tqdm.write(text, file=file)
 
 
 def in_notebook() -> bool:
@@ -73,20 +76,24 @@ class Line(tqdm):
         return True
 
 
-class Compiling(event.Listener):
-    """The bar's title while Numba compiles, which a cached kernel does not need."""
+class Compiling:
+    """The bar's title while Numba compiles, which a kernel that was kept does not need.
+
+    A ``Listener`` of Numba's.
+    """
 
     def __init__(self, shown: tqdm, say: Callable[[str], None] | None):
         self.shown, self.say = shown, say
         self.title = None if shown.disable else shown.desc
 
-    def on_start(self, event):
-        if not self.shown.disable:
+    def notify(self, event) -> None:
+        """Told by Numba when it begins and ends to compile a kernel."""
+        if self.shown.disable:
+            if self.say:
+                self.say(COMPILING)
+                self.say = None
+        elif event.is_start:
             self.shown.set_description_str(f"{COMPILING}: ")
-        elif self.say:
-            self.say(COMPILING)
-            self.say = None
-
-    def on_end(self, event):
-        if not self.shown.disable:
+        else:
             self.shown.set_description_str(self.title, refresh=False)
+            self.shown.unpause()        # the time that is left does not count compiling

@@ -1,5 +1,7 @@
 """The command line, as a shell sees it: exit codes, one line for a mistake, whole files."""
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -321,3 +323,38 @@ def test_the_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"minifcn {minifcn.__version__}\n"
+
+
+# -- for programs ---------------------------------------------------------------------------------
+
+
+def printed_json(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) in (0, 1)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_prints_json_with_the_names_of_the_checkpoint(run, tmp_path, capsys):
+    found = printed_json(capsys, "evaluate", run / BEST, "shapes", "--count", "2", "--json",
+                         "--pictures", "0", "--out", tmp_path / "e")
+    assert found["images"] == 2 and list(found["classes"]) == Shapes().class_names
+    assert 0 <= found["mean_iu"] <= 1
+    assert sum(each["pixels"] for each in found["classes"].values()) == 2 * 96 * 96
+    assert not (tmp_path / "e").exists()
+
+
+def test_summary_prints_json(capsys):
+    found = printed_json(capsys, "summary", "64", "96", "--width", "0.25", "--json")
+    assert found["parameters"] == sum(row["parameters"] for row in found["rows"])
+    assert found["parameters"] == sum(
+        array.size for array in minifcn.FCN(width=0.25, seed=None).parameters.values())
+    assert found["receptive_field"] == 404
+    assert {row["name"]: row["shape"] for row in found["rows"]}["fc6"] == [2, 3, 1024]
+
+
+def test_doctor_prints_json_and_finds_the_kernels(capsys, run):
+    found = printed_json(capsys, "doctor", "--json")
+    caches = [fact["state"] for fact in found["facts"] if fact["what"] == "cache"]
+    assert len(caches) == 2 and isinstance(found["wrong"], list)
+    if minifcn.ops.engine_name() == "fast":
+        assert re.search(r"fast-\w+ \([1-9]\d* kernels\)", " ".join(caches))

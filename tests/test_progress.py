@@ -82,7 +82,10 @@ def compiles(**options):
     """A kernel that was never compiled before is called below a bar."""
     with progress.bar(total=2, unit="step", desc="training: ", **options) as bar:
         kernel = numba.njit(lambda x: x + 1)
+        before = None if bar.disable else bar.start_t
         kernel(1)
+        if before is not None and not numba.config.DISABLE_JIT:
+            assert bar.start_t > before     # the time that is left does not count it
         bar.update()
         kernel(2)
         bar.update()

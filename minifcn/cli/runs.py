@@ -148,7 +148,7 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
     None if nothing is left to do.
     """
     model, state = read_run(folder / LAST)
-    settings = {**RECIPE, **state.source}       # older runs know fewer settings
+    settings = {**options.DEFAULTS, **RECIPE, **state.source}   # older runs know fewer
     for name, value in given.items():
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "

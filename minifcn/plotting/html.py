@@ -262,3 +262,23 @@ def metrics_html(metrics) -> str:
     return block(repr(metrics).split("\n")[0],
                  table(("in per cent", ""), [(name, bar(value)) for name, value in means]),
                  table(("class", "share of the pixels", "accuracy", "IU"), rows))
+
+
+def report_html(report) -> str:
+    """What a gradient check found; where the error lies, if there is one."""
+    if report.ok:
+        verdict, picture = f"{report.name}: ok", ""
+    else:
+        verdict = f"{report.name}: {report.cause}: {report.diagnosis}"
+        figure = np.asarray(pictures.rendered(report.figure()))
+        picture = image(figure, f"where the error of {report.name} lies", (figure.shape[0], 800))
+    rows = [(each.array, each.tested, int(each.wrong.sum()), each.crossings,
+             f"{_largest(each.error):.1e}", each.where) for each in report.comparisons]
+    return block(verdict, f"<div>worst: {escape(str(report.worst))}</div>" * bool(report.worst),
+                 picture, table(("array", "tested", "wrong", "on kinks", "worst error", "case"),
+                                rows),
+                 *(f"<div>{escape(note)}</div>" for note in report.notes))
+
+
+def _largest(error: np.ndarray) -> float:
+    return float(np.max(error[np.isfinite(error)], initial=0))

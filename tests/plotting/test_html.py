@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import minifcn
+from minifcn import gradcheck
 from minifcn.data import Shapes
 from minifcn.data.paired import Legend, Sample
 from minifcn.models.geometry import plan
@@ -55,6 +56,13 @@ def hostile_data():
     return data
 
 
+def check(forward, backward):
+    report = gradcheck.check(forward, backward, [np.arange(1.0, 13).reshape(1, 2, 2, 3)],
+                             strict=False)
+    report.name = HOSTILE
+    return report
+
+
 def things():
     model, data = hostile_model(), hostile_data()
     confusion = np.arange(9).reshape(3, 3)
@@ -62,6 +70,8 @@ def things():
             "summary": model.summary(90, 120), "data": data, "sample": data[0],
             "copy": minifcn.FCN(8, 3, width=0.03, fc_channels=4).copy_from(model),
             "plan": plan(500, 8, "caffe"),
+            "right layer": check(lambda x: 2 * x, lambda dy, x: 2 * dy),
+            "wrong layer": check(lambda x: x**2, lambda dy, x: dy * x),
             "metrics": Metrics.from_confusion(confusion, (HOSTILE, "b", "c"))}
 
 
