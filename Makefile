@@ -2,19 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NOTEBOOKS := $(wildcard tutorials/*.ipynb)
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test slow peers mutants lint bench notebooks clean
+.PHONY: demo test slow peers mutants lint bench notebooks tutorials site release clean
 
 demo: $(VENV)/core
 	$(BIN)/minifcn demo
 
 test: $(VENV)/test
-	$(PYTEST) -m "not slow and not peers"
+	$(PYTEST) -m "not slow and not peers and not browser and not notebooks"
 
 slow: $(VENV)/test
-	$(PYTEST) -m "slow and not peers"
+	$(PYTEST) -m "slow and not peers and not browser and not notebooks"
 
 peers: $(VENV)/peers
 	$(BIN)/python -m pytest -m peers tests/peers
@@ -28,8 +27,25 @@ lint: $(VENV)/test
 bench: $(VENV)/peers
 	$(BIN)/python -m benchmarks
 
-notebooks: $(if $(NOTEBOOKS),$(VENV)/tutorials)
-	$(if $(NOTEBOOKS),$(BIN)/python -m pytest --nbmake $(NOTEBOOKS),@echo "tutorials/ holds no notebook yet")
+# opens the notebooks in JupyterLab
+tutorials: $(VENV)/tutorials
+	$(BIN)/jupyter lab tutorials
+
+# runs them all in fresh kernels and compares; WRITE=1 rewrites what is committed
+notebooks: $(VENV)/tutorials
+	WRITE=$(WRITE) $(BIN)/python -m pytest -m notebooks --session-timeout 720 tests/notebooks
+
+site: $(VENV)/site
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -d build/doctrees docs build/site
+	$(BIN)/python -m pytest -m browser
+	@echo "open build/site/index.html"
+
+# Source distribution and wheel, their metadata, and the tests of the wheel.
+release: $(VENV)/release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m pytest -m "slow and wheel"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -45,6 +61,14 @@ $(VENV)/core: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/test: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@ $(VENV)/core
+
+$(VENV)/site: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,tutorials,site]"
+	touch $@ $(VENV)/core $(VENV)/test $(VENV)/tutorials
+
+$(VENV)/release: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	touch $@
 
 $(VENV)/tutorials: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,tutorials]"

@@ -1,19 +1,39 @@
-"""minifcn: fully convolutional networks with every layer, forward and backward, written by hand."""
-import importlib
+"""minifcn: fully convolutional networks with every layer, forward and backward, written by hand.
 
-from minifcn import ops
-from minifcn.models import FCN, VGG16, Preprocessing, convolutionalize, load
-from minifcn.ops import register_engine, softmax_cross_entropy, use
-from minifcn.training.optimizers import SGD, Adam
+What is public here is imported when it is first used, so that ``minifcn --help`` starts at once.
+"""
+import importlib
 
 __version__ = "0.1.0"
 
-__all__ = ["FCN", "SGD", "VGG16", "Adam", "Preprocessing", "__version__", "convolutionalize",
-           "gradcheck", "load", "ops", "register_engine", "softmax_cross_entropy", "use"]
+ROOMS = ("data", "gradcheck", "ops", "teaching", "training")
+PLACES = {
+    "FCN": "models",
+    "VGG16": "models",
+    "Preprocessing": "models",
+    "convolutionalize": "models",
+    "load": "models",
+    "register_engine": "ops",
+    "softmax_cross_entropy": "ops",
+    "use": "ops",
+    "using": "ops",
+    "trace": "teaching.trace",
+    "SGD": "training.optimizers",
+    "Adam": "training.optimizers",
+}
+
+__all__ = ["__version__", *ROOMS, *PLACES]
 
 
 def __getattr__(name: str):
-    """``minifcn.gradcheck`` is imported when first used: predictions start without it."""
-    if name == "gradcheck":
-        return importlib.import_module("minifcn.gradcheck")
+    if name in ROOMS:
+        return importlib.import_module(f"minifcn.{name}")
+    if name in PLACES:
+        value = getattr(importlib.import_module(f"minifcn.{PLACES[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'minifcn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

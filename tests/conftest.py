@@ -27,11 +27,13 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+pytest_plugins = ["tests.browser"]
+
 ENGINES = ("reference", "fast") if JIT_ENABLED else ("reference",)
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request):
     """The test runs once with each engine in use; the value is its name."""
-    with minifcn.use(request.param):
+    with minifcn.using(request.param):
         yield request.param

@@ -1,5 +1,7 @@
 """The command line, as a shell sees it: exit codes, one line for a mistake, whole files."""
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +63,7 @@ def contents(folder):
 
 def test_training_leaves_checkpoints_logs_and_curves(run):
     assert sorted(path.name for path in run.iterdir()) == [
-        BEST, "curves.png", LAST, "log.csv", "validation.csv"]
+        BEST, "config.toml", "curves.png", LAST, "log.csv", "validation.csv"]
     model = minifcn.load(run / BEST)
     assert model.class_names == Shapes().class_names
     assert (model.palette == Shapes().palette).all()
@@ -132,7 +134,7 @@ def test_finer_strides_start_from_coarser_ones(tmp_path, capsys):
     assert minifcn.load(tmp_path / "16s" / LAST).config["fc_channels"] == 8
     error = fails(capsys, *base, "--out", tmp_path / "x", "--from", tmp_path / "16s" / LAST,
                   "--width", "0.1")
-    assert "does not fit: nothing was copied" in error
+    assert "the checkpoint has width 0.03, not 0.1; leave out --width" in error
 
 
 def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
@@ -158,7 +160,7 @@ def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
     (["train", "--out", "{new}", "--resume"], "holds no run to resume"),
     (["train", "cityscapes", "--out", "{new}"], "invalid choice"),
     (["train", "camvid", "--out", "{new}"], "where is the data set camvid"),
-    (["train", "camvid", "--data", "{new}", "--out", "{new}"], "of CamVid in"),
+    (["train", "camvid", "--data", "{empty}", "--out", "{new}"], "of CamVid in"),
     (["train", "shapes", "--out", "{new}", "--rate", "-1"], "rate must be above 0"),
     (["train", "shapes", "--out", "{new}", "--rate", "fast"], "invalid float value"),
     (["train", "shapes", "--out", "{new}", "--batch", "0"], "batch must be at least 1"),
@@ -171,7 +173,7 @@ def test_other_classes_need_to_be_asked_for(run, tmp_path, capsys):
     (["train", "shapes", "--out", "{new}", "--from", "{new}"], "no such file"),
     (["train", "shapes", "--out", "{new}", "--from", "{cut}"], "cut off"),
     (["evaluate", "{cut}", "shapes"], "cut off"),
-    (["evaluate", "{run}", "camvid", "--data", "{new}"], "of CamVid in"),
+    (["evaluate", "{run}", "camvid", "--data", "{empty}"], "of CamVid in"),
     (["evaluate", "{run}", "shapes", "--split", "night"], "splits train, val, test"),
     (["predict", "{cut}", "{photos}", "--out", "{new}"], "cut off"),
     (["predict", "{run}", "{new}", "--out", "{new}"], "neither a file nor a folder"),
@@ -321,3 +323,38 @@ def test_the_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"minifcn {minifcn.__version__}\n"
+
+
+# -- for programs ---------------------------------------------------------------------------------
+
+
+def printed_json(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) in (0, 1)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_prints_json_with_the_names_of_the_checkpoint(run, tmp_path, capsys):
+    found = printed_json(capsys, "evaluate", run / BEST, "shapes", "--count", "2", "--json",
+                         "--pictures", "0", "--out", tmp_path / "e")
+    assert found["images"] == 2 and list(found["classes"]) == Shapes().class_names
+    assert 0 <= found["mean_iu"] <= 1
+    assert sum(each["pixels"] for each in found["classes"].values()) == 2 * 96 * 96
+    assert not (tmp_path / "e").exists()
+
+
+def test_summary_prints_json(capsys):
+    found = printed_json(capsys, "summary", "64", "96", "--width", "0.25", "--json")
+    assert found["parameters"] == sum(row["parameters"] for row in found["rows"])
+    assert found["parameters"] == sum(
+        array.size for array in minifcn.FCN(width=0.25, seed=None).parameters.values())
+    assert found["receptive_field"] == 404
+    assert {row["name"]: row["shape"] for row in found["rows"]}["fc6"] == [2, 3, 1024]
+
+
+def test_doctor_prints_json_and_finds_the_kernels(capsys, run):
+    found = printed_json(capsys, "doctor", "--json")
+    caches = [fact["state"] for fact in found["facts"] if fact["what"] == "cache"]
+    assert len(caches) == 2 and isinstance(found["wrong"], list)
+    if minifcn.ops.engine_name() == "fast":
+        assert re.search(r"fast-\w+ \([1-9]\d* kernels\)", " ".join(caches))

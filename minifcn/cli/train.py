@@ -1,168 +1,76 @@
-"""``minifcn train``: from the arguments to a `Trainer`, new or resumed."""
+"""``minifcn train``: its arguments; what they do stands in ``runs.py``."""
 from __future__ import annotations
 
-import math
-import os
-import shlex
-import sys
-from dataclasses import replace
-from pathlib import Path
+from minifcn.cli.options import add_data, add_dataset, add_network
+from minifcn.cli.recipes import RECIPES
 
-from tqdm import tqdm
-
-import minifcn
-from minifcn.cli import data as data_sets
-from minifcn.data import Augmentation
-from minifcn.training.checkpoints import read_run
-from minifcn.training.class_weights import median_frequency
-from minifcn.training.trainer import BEST, LAST, Interrupted, Recipe, Trainer
-
-NETWORK = {"stride": 8, "width": 0.25, "fc_channels": None, "geometry": "exact",
-           "upsampling": "frozen", "at_once": False, "dropout": 0.5}
-RECIPE = {"steps": None, "epochs": 30, "batch": 4, "accumulate": 1, "optimizer": "adam",
-          "rate": None, "momentum": 0.9, "decay": None, "schedule": "one-cycle", "loss": "mean",
-          "class_weights": "none", "crop": None, "flip": 0.0, "scale": [1.0, 1.0], "colour": 0.0,
-          "seed": 0, "evaluate_every": 0}
-START = {"dataset": None, "start": None, "new_classes": False}
-CHANGEABLE = ("steps", "epochs", "data")        # when a run is resumed
+HELP = "train a model, or continue to train one"
+EXAMPLE = """\
+train camvid --data data/camvid --out runs/camvid --epochs 60
+train camvid --data data/camvid --out 8s --from runs/16s/best.safetensors --stride 8
+train --out runs/camvid --resume"""
+USAGE = "minifcn train [DATASET] --out RUN [--recipe NAME] [options]"
+START = """\
+Three recipes to begin with; all else has a default:
+  minifcn train folder --data photos --out runs/photos --recipe folder
+  minifcn train shapes --out runs/shapes --epochs 4
+  minifcn train camvid --data CamVid --out runs/camvid --recipe camvid
+After Ctrl-C or a power cut: minifcn train --out RUN --resume"""
 
 
-def run_train(arguments) -> int | None:
-    folder = Path(arguments.out)
-    say = None if arguments.quiet else tqdm.write
-    given = {name: getattr(arguments, name)
-             for name in (*START, *data_sets.DEFAULTS, *NETWORK, *RECIPE)
-             if getattr(arguments, name) is not None}
-    for name in ("data", "palette", "start"):       # the run may be resumed from another folder
-        if name in given:
-            given[name] = os.path.abspath(given[name])
-    resumable = arguments.resume and (folder / LAST).exists()
-    trainer = (resume_run if resumable else start_run)(given, folder, say)
-    try:
-        trainer.run()
-    except Interrupted as stopped:
-        print(f"minifcn: {stopped}, and saved; continue with: "
-              f"minifcn train --out {shlex.quote(str(folder))} --resume", file=sys.stderr)
-        return 128 + stopped.signal_number
-    if say and trainer.progress.best is not None:
-        say(f"best mean IU {100 * trainer.progress.best:.2f}: {folder / BEST}")
-    return None
+def add_arguments(parser) -> None:
+    parser.usage = USAGE
+    parser.description = f"{START}\n\n{parser.description}"
+    add_dataset(parser, nargs="?")
+    parser.add_argument("--out", metavar="RUN", help="folder of the run")
+    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME",
+                        help="options that go together, for " + ", ".join(RECIPES)
+                             + "; what else is given wins")
+    parser.add_argument("--config", metavar="FILE",
+                        help="options in a TOML file; the command line wins. Each run writes its "
+                             "own, RUN/config.toml")
+    parser.add_argument("--resume", action="store_true",
+                       help="continue the run in RUN to the same bits as if it had never stopped; "
+                            "only --steps or --epochs may change")
+    parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
+                       help="start from its weights: FCN-16s from 32s, 8s from 16s, or fine-tuning")
+    parser.add_argument("--new-classes", action="store_true", default=None,
+                       help="with --from: new score layers, for other classes")
+    add_data(parser)
+    network = parser.add_argument_group("network (with --from, what is not given stays)")
+    add_network(network)
+    recipe = parser.add_argument_group("recipe")
+    length = recipe.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="steps of the optimizer")
+    length.add_argument("--epochs", type=float, help="passes over the data (default: 30)")
+    recipe.add_argument("--batch", type=int, help="images at a time (default: 4)")
+    recipe.add_argument("--accumulate", type=int, help="batches in a step (default: 1)")
+    recipe.add_argument("--optimizer", choices=("adam", "sgd"), help="default: adam")
+    recipe.add_argument("--rate", type=float,
+                        help="default: 1e-3 for adam, 1e-2 for sgd, both with --loss mean")
+    recipe.add_argument("--momentum", type=float, help="default: 0.9")
+    recipe.add_argument("--decay", type=float,
+                        help="of the weights (default: 0 for adam, 5e-4 for sgd)")
+    recipe.add_argument("--schedule", choices=("constant", "poly", "step", "one-cycle"),
+                        help="default: one-cycle")
+    recipe.add_argument("--loss", choices=("mean", "sum", "sum_per_image"),
+                        help="over the pixels; sum_per_image is the paper's (default: mean)")
+    recipe.add_argument("--class-weights", choices=("none", "median"),
+                        help="median-frequency weights in the loss (default: none)")
+    recipe.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="random windows")
+    recipe.add_argument("--flip", type=float, metavar="P", help="probability (default: 0)")
+    recipe.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"),
+                        help="random size")
+    recipe.add_argument("--colour", type=float, metavar="0..1", help="random colours (default: 0)")
+    recipe.add_argument("--seed", type=int, help="default: 0")
+    recipe.add_argument("--evaluate-every", type=int, metavar="STEPS",
+                        help="on the split val; default: once an epoch")
+    recipe.add_argument("--patience", type=int, metavar="N",
+                        help="stop early, after N evaluations without a better mean IU "
+                             "(default: never)")
 
 
-def start_run(given: dict, folder: Path, say) -> Trainer:
-    """A new run."""
-    if "dataset" not in given:
-        raise ValueError(f"{folder} holds no run to resume, and no data set is named to start one")
-    if (folder / LAST).exists():
-        raise ValueError(f"{folder} holds a run already; continue it with --resume, or choose "
-                         "another --out")
-    if "new_classes" in given and "start" not in given:
-        raise ValueError("--new-classes is about the checkpoint that --from names")
-    data, validation = open_splits(given)
-    model = build_model(given, data, say)
-    settings = {**START, **data_sets.DEFAULTS, **RECIPE, **given,
-                **{name: model.config[name] for name in NETWORK}}
-    recipe = build_recipe(settings, data)
-    if say:
-        parameters = sum(math.prod(shape) for shape in model.parameters.shapes().values())
-        say(f"FCN-{model.stride}s, width {model.config['width']:g}, {parameters:,} parameters, "
-            f"{model.classes} classes; {len(data)} images to train on, {len(validation)} to "
-            f"validate; {recipe.steps} steps of {recipe.batch * recipe.accumulate} images")
-    return Trainer(model, data, recipe, validation, folder, source=settings, say=say)
+def run(arguments) -> int | None:
+    from minifcn.cli.runs import run_train
 
-
-def resume_run(given: dict, folder: Path, say) -> Trainer:
-    """The run in a folder, by its own settings; arguments that contradict them are refused."""
-    model, state = read_run(folder / LAST)
-    settings = state.source
-    for name, value in given.items():
-        if name not in CHANGEABLE and value != settings[name]:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
-                             f"{settings[name]}; leave it out, or start another run")
-    settings |= {name: given[name] for name in ("data",) if name in given}
-    data, validation = open_splits(settings)
-    recipe = Recipe.from_dict(state.recipe)
-    if "steps" in given or "epochs" in given:
-        recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
-    if say:
-        say(f"continuing after step {state.progress.step} of {recipe.steps}")
-    return Trainer(model, data, recipe, validation, folder, state, settings, say)
-
-
-def open_splits(settings: dict):
-    """Training and validation data; of generated scenes, a tenth as many for validation."""
-    count = settings.get("count", data_sets.DEFAULTS["count"])
-    return (data_sets.open_data(settings["dataset"], "train", settings),
-            data_sets.open_data(settings["dataset"], "val",
-                                {**settings, "count": max(1, count // 10)}))
-
-
-def build_model(given: dict, data, say):
-    """A new network, or that of a checkpoint, for the classes of the data."""
-    network = {name: given[name] for name in NETWORK if name in given}
-    classes, seed = len(data.class_names), given.get("seed", RECIPE["seed"])
-    if "start" not in given:
-        network = {**NETWORK, **network}
-        if network["fc_channels"] is None:
-            network["fc_channels"] = max(1, round(4096 * network["width"]))
-        model = minifcn.FCN(**network, classes=classes, seed=seed)
-    else:
-        model = continue_from(given["start"], network, classes, seed,
-                              given.get("new_classes", False), say)
-    model.class_names, model.palette = list(data.class_names), data.palette.copy()
-    return model
-
-
-def continue_from(path: str, network: dict, classes: int, seed: int, new_classes: bool, say):
-    """A network with the weights of a checkpoint; what ``network`` does not say stays."""
-    other = minifcn.load(path)
-    if isinstance(other, minifcn.VGG16):
-        other = other if other.config["convolutional"] else minifcn.convolutionalize(other)
-        new_classes = False         # an ImageNet classifier has no score layers to replace
-    elif other.classes != classes and not new_classes:
-        raise ValueError(f"{path} has {other.classes} classes, the data set {classes}; add "
-                         "--new-classes to train new score layers on top of the other weights")
-    inherited = {name: other.config[name] for name in NETWORK if name in other.config}
-    model = minifcn.FCN(**{**inherited, **network}, classes=classes, seed=seed,
-                        dtype=other.config["dtype"])
-    scores = {name.split(".")[0]
-              for name in model.parameters if name.startswith(("score_", "upscore"))}
-    try:
-        report = model.copy_from(other, tuple(scores) if new_classes else ())
-    except ValueError as error:
-        raise ValueError(f"{path} does not fit: {error}") from error
-    if say:
-        say(f"from {path}:\n{report}")
-    return model
-
-
-def build_recipe(settings: dict, data) -> Recipe:
-    optimizer, rate, decay = (settings[name] for name in ("optimizer", "rate", "decay"))
-    if rate is None and settings["loss"] != "mean":
-        raise ValueError(f"--loss {settings['loss']} needs a --rate; the paper's is 1e-10 to 1e-14")
-    if rate is None:
-        rate = 1e-3 if optimizer == "adam" else 1e-2
-    if decay is None:
-        decay = 0.0 if optimizer == "adam" else 5e-4
-    settings |= {"rate": rate, "decay": decay}
-    weights = None
-    if settings["class_weights"] == "median":
-        labels = (sample.labels for sample in data)
-        weights = tuple(map(float, median_frequency(labels, len(data.class_names), data.ignore)))
-    crop = settings["crop"]
-    recipe = Recipe(
-        steps=1, batch=settings["batch"], accumulate=settings["accumulate"], optimizer=optimizer,
-        rate=rate, momentum=settings["momentum"], decay=decay, schedule=settings["schedule"],
-        reduction=settings["loss"], class_weights=weights, seed=settings["seed"],
-        evaluate_every=settings["evaluate_every"],
-        augmentation=Augmentation(settings["flip"], tuple(settings["scale"]),
-                                  None if crop is None else tuple(crop), settings["colour"]))
-    return replace(recipe, steps=count_steps(settings, recipe, len(data)))
-
-
-def count_steps(settings: dict, recipe: Recipe, images: int) -> int:
-    if settings.get("steps") is not None:
-        return settings["steps"]
-    if not 0 < settings["epochs"] < math.inf:
-        raise ValueError(f"--epochs must be above 0, not {settings['epochs']}")
-    return math.ceil(settings["epochs"] * images / (recipe.batch * recipe.accumulate))
+    return run_train(arguments)

@@ -5,7 +5,7 @@ A data set is a sequence of `Sample` (image, labels, name) with ``class_names``,
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minifcn.data.augmentation import Augmentation
@@ -21,19 +21,18 @@ from minifcn.data.images import (
     write_mask,
     write_png,
 )
+from minifcn.data.importing import import_annotations
 from minifcn.data.paired import PairedFiles, Sample, check_labels, images_in
-from minifcn.data.palettes import read_palette
 from minifcn.data.shapes import Shapes
+from minifcn.data.survey import Survey, survey
 from minifcn.data.voc import VOC
-from minifcn.models.network import voc_palette
-
-DATASETS = ("shapes", "camvid", "voc", "folder")
+from minifcn.palette import DATASETS, read_palette, voc_palette
 
 __all__ = [
     "DATASETS", "PIXEL_LIMIT", "SUFFIXES", "VOC", "Augmentation", "Batch", "CamVid", "Folder",
-    "PairedFiles", "Sample", "Shapes", "as_image", "check_labels", "images_in", "make_batch",
-    "open_dataset", "read_image", "read_labels", "read_palette", "voc_palette", "write_mask",
-    "write_png",
+    "PairedFiles", "Sample", "Shapes", "Survey", "as_image", "check_labels", "images_in",
+    "import_annotations", "make_batch", "open_dataset", "read_image", "read_labels",
+    "read_palette", "survey", "voc_palette", "write_mask", "write_png",
 ]
 
 
@@ -41,7 +40,8 @@ def open_dataset(name: str, path: str | Path | None = None, split: str | None = 
                  count: int = 1000, size: tuple[int, int] = (96, 96), seed: int = 0,
                  year: int = 2012, class_names: Sequence[str] | None = None,
                  palette_file: str | Path | None = None,
-                 ignore: int = 255) -> Shapes | PairedFiles:
+                 ignore: int = 255,
+                 relabel: Mapping[int, int] | None = None) -> Shapes | PairedFiles:
     """Open a data set by its name, as the command line does.
 
     Parameters
@@ -52,7 +52,7 @@ def open_dataset(name: str, path: str | Path | None = None, split: str | None = 
     count, size, seed
         For shapes: number of scenes, (h, w), and seed; splits differ at every seed.
     year : for voc
-    class_names, palette_file, ignore : for folder
+    class_names, palette_file, ignore, relabel : for folder
 
     Raises
     ------
@@ -72,4 +72,4 @@ def open_dataset(name: str, path: str | Path | None = None, split: str | None = 
         return CamVid(path, split or "train")
     if name == "voc":
         return VOC(path, split or "train", year)
-    return Folder(path, class_names, palette_file, ignore, split)
+    return Folder(path, class_names, palette_file, ignore, split, relabel)

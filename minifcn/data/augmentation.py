@@ -68,7 +68,8 @@ class Augmentation:
                          for extent, wanted in zip(labels.shape, self.crop))
             image = _window(image, top, left, self.crop, np.asarray(mean_colour, np.uint8))
             labels = _window(labels, top, left, self.crop, ignore)
-        return Sample(np.ascontiguousarray(image), np.ascontiguousarray(labels), name)
+        changed = Sample(np.ascontiguousarray(image), np.ascontiguousarray(labels), name)
+        return changed.with_legend(sample.legend)
 
 
 def _colour(image: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:

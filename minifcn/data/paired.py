@@ -10,15 +10,66 @@ import numpy as np
 from minifcn.data.images import SUFFIXES, read_image, read_labels
 
 
-class Sample(NamedTuple):
-    """One image uint8 (h, w, 3), its labels integer (h, w), and a name for messages and files."""
+class Legend(NamedTuple):
+    """What the labels of a sample mean: class names, colours uint8 (classes, 3), and ``ignore``."""
 
+    class_names: Sequence[str]
+    palette: np.ndarray
+    ignore: int
+
+
+class _Triple(NamedTuple):
     image: np.ndarray
     labels: np.ndarray
     name: str
 
 
-class PairedFiles(Sequence):
+class Sample(_Triple):
+    """One image uint8 (h, w, 3), its labels integer (h, w), and a name for messages and files.
+
+    It is a triple; a data set adds the ``legend`` by which a notebook shows it.
+    """
+
+    legend: Legend | None = None
+
+    def with_legend(self, legend: Legend | None) -> Sample:
+        """The same triple, shown with these names and colours."""
+        sample = Sample(*self)
+        sample.legend = legend
+        return sample
+
+    def __repr__(self) -> str:
+        return (f"Sample({self.name!r}: image {self.image.dtype} {self.image.shape}, "
+                f"labels {self.labels.dtype} {self.labels.shape})")
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import sample_html
+
+        return sample_html(self)
+
+
+class DataSet(Sequence):
+    """A sequence of `Sample` with ``class_names``, ``palette`` and ``ignore``."""
+
+    class_names: list[str]
+    palette: np.ndarray
+    ignore: int
+
+    @property
+    def legend(self) -> Legend:
+        return Legend(self.class_names, self.palette, self.ignore)
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}: {len(self)} samples, {len(self.class_names)} classes "
+                f"({', '.join(self.class_names[:4])}{', ...' * (len(self.class_names) > 4)})")
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import data_html
+
+        return data_html(self)
+
+
+class PairedFiles(DataSet):
     """A sequence of `Sample`, read from pairs of files each time that one is asked for.
 
     Parameters
@@ -32,32 +83,46 @@ class PairedFiles(Sequence):
     void : uint8 (k, 3), optional
         Colours that mean ``ignore`` in label files coded in the palette's colours; without it, such
         files are refused.
+    relabel : dict of int to int, optional
+        Labels of the files that stand for other labels.
     """
 
     def __init__(self, pairs: list[tuple[Path, Path]], class_names: Sequence[str],
-                 palette: np.ndarray, ignore: int, void: np.ndarray | None = None) -> None:
+                 palette: np.ndarray, ignore: int, void: np.ndarray | None = None,
+                 relabel: Mapping[int, int] | None = None) -> None:
         self.pairs = pairs
         self.class_names = list(class_names)
         self.palette = np.asarray(palette, dtype=np.uint8)
         self.ignore = ignore
         self._void = void
+        self._relabel = dict(relabel or {})
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
         image_path, labels_path = self.pairs[index]
-        image = read_image(image_path)
-        if self._void is None:
-            labels = read_labels(labels_path)
-        else:
-            ids = [*range(len(self.palette)), *[self.ignore] * len(self._void)]
-            labels = read_labels(labels_path, np.concatenate([self.palette, self._void]), ids)
+        image, labels = read_image(image_path), self.read_labels(index)
         if labels.shape != image.shape[:2]:
             raise ValueError(f"{image_path} is {_size(image)} pixels (upright) and its labels "
                              f"{labels_path} are {_size(labels)}; they have to be of one size")
-        check_labels(labels, len(self.class_names), self.ignore, labels_path)
-        return Sample(image, labels, image_path.stem)
+        return Sample(image, labels, image_path.stem).with_legend(self.legend)
+
+    def read_labels(self, index: int) -> np.ndarray:
+        """The labels of one sample, integer (h, w), checked; its image is not read."""
+        path = self.pairs[index][1]
+        if self._void is None:
+            labels = read_labels(path)
+        else:
+            ids = [*range(len(self.palette)), *[self.ignore] * len(self._void)]
+            labels = read_labels(path, np.concatenate([self.palette, self._void]), ids)
+        if self._relabel:
+            stored = labels
+            labels = stored.copy()
+            for old, new in self._relabel.items():
+                labels[stored == old] = new
+        check_labels(labels, len(self.class_names), self.ignore, path)
+        return labels
 
 
 def _size(array: np.ndarray) -> str:

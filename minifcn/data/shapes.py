@@ -7,11 +7,10 @@ coarse score map, so that the skip connections of FCN-16s and FCN-8s have someth
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from minifcn.data.paired import Sample
+from minifcn.data.paired import DataSet, Sample
+from minifcn.palette import SHAPES
 
 # Each shape is a distance in pixels, negative inside, of the place (u, v) in the shape's own
 # coordinates; r is its radius and t half the width of its thin parts.
@@ -24,12 +23,10 @@ DISTANCES = {
     "cross": lambda u, v, r, t: np.maximum(np.maximum(abs(u), abs(v)) - r,
                                            np.minimum(abs(u), abs(v)) - t),
 }
-CLASS_NAMES = ("background", *DISTANCES)
-PALETTE = np.array([[40, 40, 40], [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66],
-                    [213, 94, 0], [204, 121, 167]], dtype=np.uint8)
+CLASS_NAMES = tuple(SHAPES)
 
 
-class Shapes(Sequence):
+class Shapes(DataSet):
     """A sequence of generated `Sample`.
 
     Parameters
@@ -59,7 +56,7 @@ class Shapes(Sequence):
         self.count, self.size, self.seed = count, (int(size[0]), int(size[1])), seed
         self.shapes, self.noise = shapes, noise
         self.class_names = list(CLASS_NAMES)
-        self.palette = PALETTE.copy()
+        self.palette = np.array(list(SHAPES.values()), np.uint8)
         self.ignore = 255
 
     def __len__(self) -> int:
@@ -78,7 +75,7 @@ class Shapes(Sequence):
             _draw(image, labels, rows, columns, generator)
         image += generator.standard_normal(image.shape, dtype=np.float32) * self.noise
         image = np.rint(image.clip(0, 255)).astype(np.uint8)
-        return Sample(image, labels, f"shapes-{self.seed}-{index}")
+        return Sample(image, labels, f"shapes-{self.seed}-{index}").with_legend(self.legend)
 
 
 def _ground(rows: np.ndarray, columns: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -14,13 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from minifcn.data.paired import PairedFiles, existing, images_in
-from minifcn.models.network import voc_palette
+from minifcn.palette import VOC_NAMES, voc_palette
 
-CLASS_NAMES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
-    "train", "tv/monitor",
-)
 LISTS = Path("ImageSets", "Segmentation")
 
 
@@ -58,7 +53,7 @@ class VOC(PairedFiles):
             if missing:
                 raise ValueError(f"{lists / split}.txt names {missing[0]}, which is not in "
                                  f"{root / kind} ({len(missing)} of {len(names)} are missing)")
-        super().__init__([(images[name], labels[name]) for name in names], CLASS_NAMES,
+        super().__init__([(images[name], labels[name]) for name in names], VOC_NAMES,
                          voc_palette(21), ignore=255, void=np.array([[224, 224, 192]]))
 
 

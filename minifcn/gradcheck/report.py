@@ -143,6 +143,14 @@ class Report:
             lines.append(f"worst: {self.worst} ({share:.0%} of {comparison.array} is wrong)")
         return "\n".join([*lines, self.table, *self.notes])
 
+    def __repr__(self) -> str:
+        return f"Report of {self}".split("\n")[0]
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import report_html
+
+        return report_html(self)
+
     def figure(self, edit: bool = False):
         """Where the error lies: over rows and columns, and along the other axes.
 

@@ -1,221 +1,263 @@
-"""``minifcn check my_layers.py``: every function in a fresh process with a time limit, one table.
+"""``minifcn check my_layers.py``: the student's functions behind the wall, the judgement before it.
 
-A student's function may crash, hang, exit or write past an array. In a process of its own it takes
-nothing else with it, and what it prints does not spoil the table. The child writes its verdict as
-JSON to a file: its standard output belongs to the function under test.
+Each function gets a process of its own, which makes the calls that the checker asks for and tells
+what it saw (``observe.py``). Right answers, comparison and diagnosis stay here.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
-import importlib.util
+import difflib
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import textwrap
-from concurrent.futures import ThreadPoolExecutor
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from minifcn import noticed
+from minifcn.gradcheck import observe
 from minifcn.gradcheck.cases import FUNCTIONS
+from minifcn.gradcheck.module import check_observed
+from minifcn.gradcheck.observe import Call, Crash, ObserverLost, Seen
+from minifcn.gradcheck.report import Report
+from minifcn.gradcheck.signatures import layouts, signature
+from minifcn.isolation import Ended, Limits, Raised, Worker, busy, plain
 
-AT_ONCE = 2
-LOAD, ALONE = "--load", "--alone"
-
-
-class Verdict(NamedTuple):
-    """One line of the table."""
-
-    function: str
-    forward: str = "-"
-    gradient: str = "-"
-    purity: str = "-"
-    verdict: str = "wrong"
-    hint: str = ""
+PROBES = (noticed.__file__, observe.__file__)
+LARGEST = 4 << 20  # bytes of a file with homework; notebooks carry pictures
 
 
-def check_file(path: str | Path, seconds: float = 60, quiet: bool = False) -> int:
-    """Check the functions of a Python file that have the names of the operations; print one table.
+class Checked(NamedTuple):
+    """What the check of a file gave.
+
+    Attributes
+    ----------
+    reports : dict of Report
+        By the function's name.
+    notes : list of str
+        What is worth a look, but no mistake: names that look misspelt, ready-made layers.
+    missing : list of str
+        What could not be limited on this system while the code ran.
+    printed : dict of str
+        What each function printed.
+    """
+
+    reports: dict[str, Report]
+    notes: list[str]
+    missing: list[str]
+    printed: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        return all(report.ok for report in self.reports.values())
+
+
+def check_file(
+    path: str | Path,
+    seconds: float = 60,
+    required: Sequence[str] = (),
+    notice: bool = True,
+    limits: Limits | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, count, name: None,
+) -> Checked:
+    """Check the functions of a Python file or notebook that have the names of operations.
 
     Parameters
     ----------
     path : path
-        A Python file.
     seconds : float
-        Limit for each function, after which its process and all its children are killed.
-    quiet : bool
-        Print only what is wrong.
+        For the calls of each function, after which its process and all its children are killed.
+    required : sequence of str
+        Functions that must be there. Without it, those that the file defines are checked.
+    notice : bool
+        Say in ``notes`` where the file uses ready-made layers or starts other programs.
+    limits : Limits
+        Of each process.
+    progress : callable
+        Called with the number of functions checked, that of all, and the next one's name.
 
-    Returns
-    -------
-    code : int
-        0 if all is well, 1 if a function is wrong, 2 if the file cannot be read or has nothing to
-        check.
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no Python, cannot be imported, or has nothing to check.
     """
     path = Path(path)
-    if not path.is_file():
-        print(f"{path}: there is no such file", file=sys.stderr)
-        return 2
-    names, error = _functions(path, seconds)
-    if error:
-        print(f"{path}: {error}", file=sys.stderr)
-        return 2
-    if not names:
-        print(
-            f"{path} has no function with the name of an operation, such as "
-            f"{', '.join(FUNCTIONS[:3])}",
-            file=sys.stderr,
-        )
-        return 2
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        verdicts = list(pool.map(lambda name: _check_apart(path, name, seconds), names))
-    wrong = [each for each in verdicts if each.verdict != "ok"]
-    if wrong or not quiet:
-        print(table(wrong if quiet else verdicts))
-    if not quiet:
-        print(f"\n{len(verdicts) - len(wrong)} of {len(verdicts)} functions are right")
-    return 1 if wrong else 0
-
-
-def table(verdicts: list[Verdict]) -> str:
-    """The verdicts as text, hints wrapped to the width of the terminal."""
-    width = shutil.get_terminal_size((120, 24)).columns
-    head = Verdict("function", "forward", "gradient", "purity", "verdict", "hint")
-    widths = [max(len(row[k]) for row in [head, *verdicts]) for k in range(5)]
-    indent = sum(widths) + 2 * len(widths)
-    lines = []
-    for row in [head, *verdicts]:
-        hint = textwrap.wrap(row.hint, max(width - indent, 30)) or [""]
-        start = "".join(f"{cell:<{w}}  " for cell, w in zip(row, widths))
-        lines += [(start + hint[0]).rstrip(), *(" " * indent + rest for rest in hint[1:])]
-    return "\n".join(lines)
-
-
-# ---------------------------------------------------------------------------------------------
-# In the parent
-# ---------------------------------------------------------------------------------------------
-
-
-def _functions(path: Path, seconds: float) -> tuple[list[str], str | None]:
-    """Names of the operations that a file has, asked of a process that imports it."""
+    shown = plain(str(path))
     try:
-        ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError, OSError) as error:
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        return [], f"cannot be read as Python{where}: {getattr(error, 'msg', error)}"
-    answer, ending = _in_process([str(path), LOAD], seconds)
-    if answer is None:
-        return [], f"cannot be imported: {ending}"
-    return answer.get("names", []), answer.get("error")
-
-
-def _check_apart(path: Path, name: str, seconds: float) -> Verdict:
-    answer, ending = _in_process([str(path), name], seconds)
-    if answer is None and name.endswith(
-        "_backward"
-    ):  # or was it its forward that ended the process?
-        answer, ending = _in_process([str(path), name + ALONE], seconds)
-    if answer is None:
-        return Verdict(name, hint=f"{name} {ending}")
-    return Verdict(name, **answer)
-
-
-def _in_process(arguments: list[str], seconds: float) -> tuple[dict | None, str]:
-    """Run this module as a program: (its answer, or None and how it ended)."""
-    handle, name = tempfile.mkstemp(suffix=".json")
-    os.close(handle)
-    result = Path(name)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minifcn.gradcheck.runner", *arguments, name],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
-    )
-    try:
-        code = process.wait(seconds)
-        text = result.read_text(encoding="utf-8")
-        if text:
-            return json.loads(text), ""
-        return None, _ending(code)
-    except subprocess.TimeoutExpired:
-        return None, f"was stopped after {seconds:g} s: it hangs, or is far too slow"
-    finally:
-        _kill(process)
-        result.unlink(missing_ok=True)
-
-
-def _ending(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            what = {
-                signal.SIGSEGV: "a segmentation fault, writing or reading outside an array",
-                signal.SIGKILL: "killed, most likely out of memory",
-            }
-            which = signal.Signals(-code)
-            return f"ended its process with {which.name}" + (
-                f" ({what[which]})" if which in what else ""
+        source = source_of(path)
+        defined = _defined(source)
+    except ValueError as error:
+        raise ValueError(f"{shown} {error}") from None
+    notes, printed = noticed.in_source(source) if notice else set(), {}
+    with Worker(path, source, PROBES, limits) as process:
+        try:
+            process.start()
+            said = process.probe("present", FUNCTIONS, seconds=seconds)
+            public = process.probe("public_names", seconds=seconds)
+        except (Raised, Ended) as error:
+            raise ValueError(f"{shown} cannot be imported: {_words(error)}") from None
+        missing = [str(each) for each in process.missing]
+        said = {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
+        wanted = said.union(required, defined)
+        names = [name for name in FUNCTIONS if name in wanted]
+        near = _misspelt(public, set(FUNCTIONS) - wanted)
+        if not names:
+            raise ValueError(
+                f"{shown} has no function with the name of an operation, such as "
+                f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
             )
-    return f"ended its process with exit code {code}"
+        reports = {}
+        for done, name in enumerate(names):
+            progress(done, len(names), name)
+            if name not in said:
+                reports[name] = Report(name, "missing", f"the file has no function {name}")
+                continue
+            reports[name] = _check(process, name, seconds)
+            notes |= _noticed(process) if notice else set()
+            process.stop()
+            printed[name] = process.printed
+    progress(len(names), len(names), "")
+    uses = [
+        f"{plain(path.name)} {each}; that is no mistake by itself"
+        for each in sorted(notes)
+        if not any(other.startswith(f"{each} (line") for other in notes)
+    ]
+    return Checked(reports, near + uses, missing, printed)
 
 
-def _kill(process: subprocess.Popen) -> None:
-    """The process and all its children, which share its session."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
+def _check(process: Worker, name: str, seconds: float) -> Report:
+    """The report of one function; with its forward, unless that is what ends the process."""
+    left = seconds
+    lost = False
+
+    def ask(calls: Sequence[Call]) -> list[Seen]:
+        nonlocal left, lost
+        start = time.monotonic()
+        try:
+            answer = process.probe("answer", [tuple(each) for each in calls], seconds=max(left, 1))
+        except (Raised, Ended) as error:
+            lost = True
+            raise ObserverLost(_words(error)) from None
+        finally:
+            left -= (time.monotonic() - start) / busy()
+        if not isinstance(answer, list) or len(answer) != len(calls):
+            raise ObserverLost("sent something that is no answer")
+        return [_seen(each) for each in answer]
+
+    report = check_observed(ask, name, seed=None)
+    if lost and name.endswith("_backward"):
+        left = seconds
+        alone = check_observed(ask, name, with_forward=False, seed=None)
+        report = alone if alone.ok or not report.ok else report
+    if report.cause in ("crashed", "wrong_shape"):
+        shapes = "; ".join(f"{key}: {text}" for key, text in layouts(name).items())
+        report.notes.append(f"expected: {signature(name)}, with {shapes}")
+    return report
 
 
-# ---------------------------------------------------------------------------------------------
-# In the child
-# ---------------------------------------------------------------------------------------------
+def _seen(told: Any) -> Seen:
+    """What a student's process says that it saw, if it has the form of that."""
 
+    def texts(value):
+        return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
 
-def load(path: Path):
-    """Import a Python file as a module; files beside it can be imported by it."""
-    sys.path.insert(0, str(path.resolve().parent))
-    specification = importlib.util.spec_from_file_location("student", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["student"] = module
-    specification.loader.exec_module(module)
-    return module
+    def arrays(value):
+        value = [None if isinstance(each, str) else each for each in value]  # no array of numbers
+        if not all(each is None or isinstance(each, np.ndarray) for each in value):
+            raise ValueError
+        return value
 
-
-def _child(path: Path, task: str) -> dict:
     try:
-        module = load(path)
-    except (Exception, SystemExit) as error:
-        return {"error": f"cannot be imported: {type(error).__name__}: {error}".strip(": ")}
-    if task == LOAD:
-        return {"names": [name for name in FUNCTIONS if callable(getattr(module, name, None))]}
-    from minifcn.gradcheck.module import check_function
-
-    report = check_function(module, task.removesuffix(ALONE), with_forward=not task.endswith(ALONE))
-    hint = "" if report.ok else f"{report.cause}: {report.diagnosis}"
-    if report.worst and report.cause not in ("stateful", "nondeterministic"):
-        hint += f"; {report.worst}"
-    return {
-        "forward": report.forward,
-        "gradient": report.gradient,
-        "purity": report.purity,
-        "verdict": "ok" if report.ok else "wrong",
-        "hint": hint if hint or not report.notes else f"note: {report.notes[0]}",
-    }
+        returned, kinds, results, crash, changed, shared, overwritten, order, distinct = told
+        if not (isinstance(returned, str) and texts(kinds) and texts(changed)):
+            raise ValueError
+        if crash is not None:
+            kind, words, line, code, file = crash
+            short = [plain(str(each), 200) for each in (kind, words, code)]
+            crash = Crash(short[0], short[1], int(line), short[2], plain(Path(str(file)).name, 80))
+        shared = [(int(number), str(argument)) for number, argument in shared]
+        order = [int(each) for each in order]
+        distinct = [arrays(each) for each in distinct]
+        kinds = [plain(each, 80) for each in kinds]
+        parts = plain(returned, 80), kinds, arrays(results), crash, changed, shared
+        return Seen(*parts, overwritten is True, order, distinct)
+    except (TypeError, ValueError, OverflowError):
+        raise ObserverLost("sent something that is no answer") from None
 
 
-def main() -> None:
-    path, task, result = sys.argv[1:]
-    Path(result).write_text(json.dumps(_child(Path(path), task)), encoding="utf-8")
+def _noticed(process: Worker) -> set[str]:
+    try:
+        said = process.probe("noticed", seconds=5)
+    except (Raised, Ended):
+        return set()
+    return {plain(each, 80) for each in said if isinstance(each, str)}
 
 
-if __name__ == "__main__":
-    main()
+def _words(error: Exception) -> str:
+    where = ""
+    if isinstance(error, Raised) and error.line:
+        where = f" (line {error.line} of {error.path}: {error.code})"
+    return f"{' '.join(str(error).split())}{where}"
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+
+def source_of(path: Path) -> bytes:
+    """The Python of a file: its bytes, or the code cells of a notebook."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{plain(str(path))}: there is no such file")
+    if path.suffix == ".ipynb":
+        return _cells(path)
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"has {path.stat().st_size >> 20} MB: that is no Python file")
+    return path.read_bytes()
+
+
+def _cells(path: Path) -> bytes:
+    """A notebook's code, with "pass" in place of what is Jupyter's and not Python."""
+    cells = []
+    try:
+        for cell in json.loads(path.read_bytes())["cells"]:
+            if cell["cell_type"] == "code":
+                text = cell["source"]
+                cells.append(text if isinstance(text, str) else "".join(text))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError("is no notebook of version 4: save it with Jupyter") from None
+    lines = []
+    for number, cell in enumerate(cells, 1):
+        lines.append(f"# cell {number}")
+        if cell.lstrip().startswith("%%") and not cell.lstrip().startswith(("%%time", "%%capture")):
+            continue  # a whole cell in another language
+        for line in cell.splitlines():
+            code = line.lstrip()
+            magic = code.startswith(("%", "!", "?")) or code.rstrip().endswith("?")
+            lines.append(line[: len(line) - len(code)] + "pass" if magic else line)
+    return "\n".join([*lines, ""]).encode("utf-8", "replace")
+
+
+def _defined(source: bytes) -> set[str]:
+    """The operations that a file's text defines, whatever its process may say."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        words = plain(getattr(error, "msg", None) or str(error) or "it is nested too deeply")
+        raise ValueError(f"cannot be read as Python{where}: {words}") from None
+    return {each.name for each in body if isinstance(each, ast.FunctionDef)} & set(FUNCTIONS)
+
+
+def _misspelt(public: Any, absent: set[str]) -> list[str]:
+    notes = []
+    for name in public if isinstance(public, list) else []:
+        if isinstance(name, str) and name not in FUNCTIONS and len(notes) < 20:
+            close = difflib.get_close_matches(name[:80].lower(), sorted(absent), 1, 0.85)
+            notes += [f"{plain(name, 80)}: did you mean {close[0]}?"] if close else []
+    return notes

@@ -19,7 +19,7 @@ from minifcn.models.bands import predict_scores
 from minifcn.models.geometry import GEOMETRIES, UPSAMPLING, Crop, plan
 from minifcn.models.network import Network
 from minifcn.models.summary import Summary, summarise
-from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled
+from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled, scaled_fc
 from minifcn.ops.memory import empty
 
 POOL_CHANNELS = {"pool3": STAGES[2][0], "pool4": STAGES[3][0]}
@@ -48,8 +48,8 @@ class FCN(Network):
         released weights need.
     width : float
         Scales the channels of VGG16 (rounded, at least 1), for runs of seconds instead of hours.
-    fc_channels : int
-        Channels of fc6 and fc7.
+    fc_channels : int, optional
+        Channels of fc6 and fc7; None is 4096 * width, rounded, at least 1.
     upsampling : {"frozen", "learned"}
         Bilinear interpolation, or a transposed convolution that starts as one.
     at_once : bool
@@ -69,9 +69,10 @@ class FCN(Network):
     """
 
     def __init__(self, stride: int = 8, classes: int = 21, geometry: str = "exact",
-                 width: float = 1.0, fc_channels: int = 4096, upsampling: str = "frozen",
+                 width: float = 1.0, fc_channels: int | None = None, upsampling: str = "frozen",
                  at_once: bool = False, dropout: float = 0.5, seed: int | None = 0,
                  dtype="float32"):
+        fc_channels = scaled_fc(fc_channels, width)
         config = {"stride": stride, "classes": classes, "geometry": geometry, "width": width,
                   "fc_channels": fc_channels, "upsampling": upsampling, "at_once": at_once,
                   "dropout": dropout, "seed": seed, "dtype": str(np.dtype(dtype))}
@@ -101,6 +102,15 @@ class FCN(Network):
                 score = Conv2d(f"score_{pool}", (1, 1, channels, classes), dtype=dtype)
                 factor = AT_ONCE_SCALES[pool] if at_once else 1.0
                 self.skips.append(Skip(pool, score, factor, upsample))
+
+    @property
+    def title(self) -> str:
+        return f"FCN-{self.stride}s, {self.geometry} geometry"
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import model_html
+
+        return model_html(self)
 
     @property
     def layers(self):

@@ -104,6 +104,28 @@ class Plan(NamedTuple):
     fusions: dict[str, Fusion]      # by the name of the pool that the skip comes from
     output: Crop
 
+    @property
+    def receptive_field(self) -> int:
+        """Pixels of the image, along this axis, that a score of the coarsest map depends on."""
+        pixels, before = 1, self.steps[0].grid
+        for step in self.steps:
+            pixels += 0 if step.kernel is None else int((step.kernel - 1) * before.step)
+            before = step.grid
+            if step.name == "score_fr":
+                break
+        return pixels
+
+    def __repr__(self) -> str:
+        coarse = self.after("score_fr")
+        return (f"Plan of an axis of {self.output.size} pixels: {coarse.size} cells in score_fr, "
+                f"one every {coarse.step:g} pixels, each sees {self.receptive_field}; the output "
+                f"is cropped by {self.output.offset}")
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import plan_html
+
+        return plan_html(self)
+
     def after(self, name: str) -> Grid:
         """The grid after the layer of that name."""
         return next(step.grid for step in self.steps if step.name == name)

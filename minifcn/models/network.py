@@ -1,6 +1,7 @@
 """What all networks share: named parameters and gradients, copying, files, preprocessing."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from minifcn.layers import Layer
 from minifcn.models import files
 from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
+from minifcn.palette import voc_palette
+
+MOST_FAULTS = 3     # of another network that an error lists
 
 
 class Parameters(Mapping):
@@ -74,11 +78,24 @@ class CopyReport(NamedTuple):
     initial: list[str]      # kept their initial values
     unused: list[str]       # of the other network, had no place here
 
+    def parts(self) -> list[tuple[str, list[str]]]:
+        """Each list with its title."""
+        return [(f"copied ({len(self.copied)})", self.copied),
+                ("kept their initial values", self.initial),
+                ("not used of the other network", self.unused)]
+
     def __str__(self) -> str:
-        return "\n".join(f"{title}: {', '.join(names) if names else 'none'}" for title, names in (
-            (f"copied ({len(self.copied)})", self.copied),
-            ("kept their initial values", self.initial),
-            ("not used of the other network", self.unused)))
+        return "\n".join(f"{title}: {', '.join(names) if names else 'none'}"
+                         for title, names in self.parts())
+
+    def __repr__(self) -> str:
+        return (f"CopyReport: {len(self.copied)} parameters copied, {len(self.initial)} kept their "
+                f"initial values, {len(self.unused)} not used")
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import copy_html
+
+        return copy_html(self)
 
 
 class Network:
@@ -108,6 +125,17 @@ class Network:
         self.preprocessing = Preprocessing.imagenet()
         self.class_names = [f"class {index}" for index in range(self.classes)]
         self.palette = voc_palette(self.classes)
+
+    def __repr__(self) -> str:
+        count = sum(map(math.prod, self.parameters.shapes().values()))
+        names = ", ".join(self.class_names[:4]) + ", ..." * (self.classes > 4)
+        return (f"{self.title}: width {self.config['width']:g}, {count:,} parameters, {self.dtype}"
+                f"\n{self.classes} classes: {names}")
+
+    @property
+    def title(self) -> str:
+        """The name of the kind of network."""
+        return type(self).__name__
 
     @property
     def layers(self) -> list[Layer]:
@@ -169,7 +197,7 @@ class Network:
         Raises
         ------
         ValueError
-            Naming each parameter that is missing or has another shape.
+            Naming parameters that are missing or have another shape.
         """
         mine, theirs = self.parameters.shapes(), other.parameters.shapes()
         layers = {name.split(".")[0] for name in mine}
@@ -183,8 +211,13 @@ class Network:
                   for name in wanted if name not in copied
                   and (name in theirs or not name.startswith(("score_", "upscore")))]
         if faults:
-            raise ValueError("nothing was copied: " + "; ".join(faults) + ". Layers that shall "
-                             "start anew go into new_layers")
+            for name in ("width", "fc_channels"):
+                if self.config[name] != other.config[name]:
+                    raise ValueError(f"nothing was copied: the other network has {name} "
+                                     f"{other.config[name]:g}, this one {self.config[name]:g}")
+            more = f"; and {len(faults) - MOST_FAULTS} more" * (len(faults) > MOST_FAULTS)
+            raise ValueError("nothing was copied: " + "; ".join(faults[:MOST_FAULTS]) + more
+                             + ". Layers that shall start anew go into new_layers")
         here, there = self.parameters, other.parameters
         for name in copied:
             here[name] = there[name]
@@ -210,18 +243,3 @@ class Network:
             If the file cannot be written; the old one is untouched.
         """
         files.write(path, self, tensors or {}, metadata or {})
-
-
-def voc_palette(classes: int) -> np.ndarray:
-    """The colours of PASCAL VOC for any number of classes, (classes, 3) uint8.
-
-    The bits of the class id are dealt in turn to red, green and blue, the highest colour bits
-    first, so that neighbouring ids get colours far apart.
-    """
-    ids = np.arange(classes)
-    palette = np.zeros((classes, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            on = (ids >> (3 * bit + channel)) & 1
-            palette[:, channel] |= (on << (7 - bit)).astype(np.uint8)
-    return palette

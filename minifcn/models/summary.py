@@ -1,6 +1,7 @@
 """What a network costs on an image: shapes, parameters, multiplications, memory; nothing is run."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from minifcn.layers import Conv2d, ConvTranspose2d, MaxPool2d
@@ -27,6 +28,27 @@ class Summary(NamedTuple):
     macs: int
     predict_bytes: int      # weights, the largest activations (of a tile, if it takes tiles)
     training_bytes: int     # weights, gradients, momentum, all activations (batch 1)
+    receptive_field: int    # pixels, along an axis, that a score of the coarsest map depends on
+
+    @property
+    def notes(self) -> list[str]:
+        """What stands below the table."""
+        return [f"receptive field {self.receptive_field} x {self.receptive_field} pixels",
+                f"memory to predict {self.predict_bytes / 1e6:,.0f} MB, to train "
+                f"{self.training_bytes / 1e6:,.0f} MB (SGD with momentum, batch 1)"]
+
+    def __repr__(self) -> str:
+        return (f"{self.title}: {self.parameters:,} parameters, {self.macs / 1e9:.1f} GMAC\n"
+                f"{self.notes[-1]}")
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import summary_html
+
+        return summary_html(self)
+
+    def to_dict(self) -> dict:
+        """A dictionary that JSON can hold."""
+        return {**self._asdict(), "rows": [row._asdict() for row in self.rows]}
 
     def __str__(self) -> str:
         lines = [self.title, f"{'layer':<14}{'output h x w x c':>20}{'parameters':>14}"
@@ -36,9 +58,7 @@ class Summary(NamedTuple):
                          f"{row.macs / 1e9:>9.3f}{row.activation_bytes / 1e6:>9.1f}")
         lines.append(f"{'total':<34}{self.parameters:>14,}{self.macs / 1e9:>9.3f}"
                      f"{sum(row.activation_bytes for row in self.rows) / 1e6:>9.1f}")
-        lines.append(f"memory to predict {self.predict_bytes / 1e6:,.0f} MB, to train "
-                     f"{self.training_bytes / 1e6:,.0f} MB (SGD with momentum, batch 1)")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def summarise(model, height: int, width: int) -> Summary:
@@ -74,4 +94,14 @@ def summarise(model, height: int, width: int) -> Summary:
         f"FCN-{model.stride}s, {model.geometry} geometry, {model.classes} classes, "
         f"image of {height} x {width} pixels", table, parameters, sum(row.macs for row in table),
         predict_bytes=weight_bytes + forward_bytes(model, *largest_tile(model, height, width)),
-        training_bytes=3 * weight_bytes + sum(activations) + 2 * max(activations))
+        training_bytes=training_bytes(weight_bytes, activations, 1, 1),
+        receptive_field=rows.receptive_field)
+
+
+def training_bytes(weights: int, activations: Sequence[int], batch: int, moments: int) -> int:
+    """Memory of a training step.
+
+    ``moments`` arrays of the weights' size are the optimizer's (1 of SGD, 2 of Adam), and one more
+    are the gradients; every activation is kept, and two of the largest are at work.
+    """
+    return (2 + moments) * weights + batch * (sum(activations) + 2 * max(activations))

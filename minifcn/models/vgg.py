@@ -7,12 +7,20 @@ from minifcn.layers import Conv2d, Dropout, Layer, Linear, MaxPool2d
 from minifcn.models.network import Network
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))      # channels, 3x3 convolutions
+FC_CHANNELS = 4096
 FC6_SIZE = 7                                                    # cells of pool5 for 224 pixels
 
 
 def scaled(channels: int, width: float) -> int:
     """A number of channels at another width of the network: rounded, at least 1."""
     return max(1, round(channels * width))
+
+
+def scaled_fc(fc_channels: int | None, width: float) -> int:
+    """Channels of fc6 and fc7: what is given, or 4096 scaled like all others."""
+    if fc_channels is not None or not 0 < width < 100:      # such a width is refused later
+        return 1 if fc_channels is None else fc_channels
+    return scaled(FC_CHANNELS, width)
 
 
 class Backbone:
@@ -65,8 +73,8 @@ class VGG16(Network):
     classes : int
     width : float
         Scales the channels of the convolutions (rounded, at least 1).
-    fc_channels : int
-        Channels of fc6 and fc7.
+    fc_channels : int, optional
+        Channels of fc6 and fc7; None is 4096 * width, rounded, at least 1.
     convolutional : bool
         False: fc6, fc7 and fc8 are fully connected, and images have 224 x 224 pixels (193 to 224
         give the same 7 x 7 cells). True: they are convolutions (7x7, 1x1, 1x1), and any larger
@@ -78,9 +86,10 @@ class VGG16(Network):
     dtype : {"float32", "float64"}
     """
 
-    def __init__(self, classes: int = 1000, width: float = 1.0, fc_channels: int = 4096,
+    def __init__(self, classes: int = 1000, width: float = 1.0, fc_channels: int | None = None,
                  convolutional: bool = False, dropout: float = 0.5, seed: int | None = 0,
                  dtype="float32"):
+        fc_channels = scaled_fc(fc_channels, width)
         config = {"classes": classes, "width": width, "fc_channels": fc_channels,
                   "convolutional": convolutional, "dropout": dropout, "seed": seed,
                   "dtype": str(np.dtype(dtype))}
@@ -98,6 +107,11 @@ class VGG16(Network):
             fc8 = Linear("fc8", fc_channels, classes, **new)
         self.fc6, self.fc7, self.fc8 = fc6, fc7, fc8
         self.drop6, self.drop7 = Dropout("drop6", dropout), Dropout("drop7", dropout)
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import classifier_html
+
+        return classifier_html(self)
 
     @property
     def layers(self):

@@ -6,15 +6,19 @@ inputs, and raises ``ValueError`` for wrong shapes, dtypes or labels before any 
 """
 from __future__ import annotations
 
-import importlib
-import threading
-from types import ModuleType
-
 import numpy as np
 
 from minifcn.ops import checks
 from minifcn.ops.checks import bilinear_kernel
-from minifcn.ops.compiling import JIT_ENABLED
+from minifcn.ops.engines import (
+    engine_name,
+    engines,
+    find,
+    implementation,
+    register_engine,
+    use,
+    using,
+)
 
 __all__ = [
     "bilinear_kernel", "bilinear_upsample_backward", "bilinear_upsample_forward",
@@ -23,100 +27,8 @@ __all__ = [
     "dropout_backward", "dropout_forward", "engine_name", "engines",
     "linear_backward", "linear_forward", "max_pool2d_backward", "max_pool2d_forward",
     "prepare_conv2d", "register_engine", "relu_backward", "relu_forward",
-    "softmax_cross_entropy", "use",
+    "softmax_cross_entropy", "use", "using",
 ]
-
-OPERATIONS = [name for name in __all__ if name.endswith(("_forward", "_backward", "_entropy"))]
-
-# ---------------------------------------------------------------------------------------------
-# Engines
-# ---------------------------------------------------------------------------------------------
-
-_registered: dict[str, ModuleType] = {}
-_of_process: list[use] = []             # the last one holds
-_of_thread = threading.local()          # .stack: the engines of the open ``with`` blocks
-
-
-def engines() -> list[str]:
-    """Names of all engines that ``use`` takes."""
-    return ["reference", "fast", *_registered]
-
-
-def engine_name() -> str:
-    """Name of the engine in use, in this thread."""
-    stack = getattr(_of_thread, "stack", None) or _of_process
-    return stack[-1].name if stack else "fast" if JIT_ENABLED else "reference"
-
-
-def register_engine(name: str, module: ModuleType) -> None:
-    """Make ``use(name)`` select the functions of a module; what it lacks, ``reference`` supplies.
-
-    Parameters
-    ----------
-    name : str
-        Any name but those of the built-in engines. Registering a name again replaces its module.
-    module : module
-        Any object with at least one function named as in ``minifcn.ops``.
-
-    Raises
-    ------
-    ValueError
-        If the name is taken, or the module has no function of an operation.
-    """
-    if name in ("reference", "fast"):
-        raise ValueError(f"{name!r} is built in; register the engine under another name")
-    if not any(callable(getattr(module, each, None)) for each in OPERATIONS):
-        raise ValueError(f"engine {name!r} has no function with the name of an operation, "
-                         f"such as conv2d_forward")
-    _registered[name] = module
-
-
-class use:
-    """Select the engine: for the process, or under ``with`` for the block and its thread only.
-
-    Parameters
-    ----------
-    name : str
-        "reference" (textbook loops), "fast" (the default) or the name of a registered engine.
-
-    Raises
-    ------
-    ValueError
-        If there is no such engine, or "fast" is asked for where Numba is switched off.
-    """
-
-    def __init__(self, name: str):
-        if name not in engines():
-            raise ValueError(f"there is no engine {name!r}; there are {', '.join(engines())}")
-        if name == "fast" and not JIT_ENABLED:
-            raise ValueError("the fast engine exists only as compiled code, and "
-                             "NUMBA_DISABLE_JIT=1 switches the compiler off; unset it, or use the "
-                             "engine 'reference'")
-        self.name = name
-        _of_process.append(self)
-
-    def __enter__(self) -> use:
-        if self in _of_process:         # meant for this thread after all
-            _of_process.remove(self)
-        _of_thread.stack = [*getattr(_of_thread, "stack", []), self]
-        return self
-
-    def __exit__(self, *exception) -> None:
-        _of_thread.stack = [each for each in _of_thread.stack if each is not self]
-
-
-def _module(name: str) -> ModuleType:
-    """An engine's module; the built-in ones are imported when first needed."""
-    return _registered.get(name) or importlib.import_module(f"minifcn.ops.{name}")
-
-
-def _find(function: str):
-    """The function of the engine in use, or None."""
-    return getattr(_module(engine_name()), function, None)
-
-
-def _engine(function: str):
-    return _find(function) or getattr(_module("reference"), function)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -148,7 +60,7 @@ def conv2d_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride=1
         If shapes or dtypes do not fit, or the kernel is larger than the padded image.
     """
     checks.conv2d(x, weight, bias, stride, padding)
-    return _engine("conv2d_forward")(x, weight, bias, stride, padding)
+    return implementation("conv2d_forward")(x, weight, bias, stride, padding)
 
 
 def conv2d_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray, stride=1,
@@ -169,7 +81,7 @@ def conv2d_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray, stride=1,
     dbias : (c_out,) array
     """
     _check_conv2d_backward(dy, x, weight, stride, padding)
-    return _engine("conv2d_backward")(dy, x, weight, stride, padding)
+    return implementation("conv2d_backward")(dy, x, weight, stride, padding)
 
 
 def _check_conv2d_backward(dy, x, weight, stride, padding):
@@ -185,7 +97,7 @@ def conv2d_relu_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, str
     ``prepared`` is what ``prepare_conv2d`` returned for this very weight, on this engine.
     """
     checks.conv2d(x, weight, bias, stride, padding)
-    fused = _find("conv2d_relu_forward")
+    fused = find("conv2d_relu_forward")
     if fused is None:
         return relu_forward(conv2d_forward(x, weight, bias, stride, padding))
     return fused(x, weight, bias, stride, padding, prepared=prepared)
@@ -200,7 +112,7 @@ def conv2d_relu_backward(dy: np.ndarray, y: np.ndarray, x: np.ndarray, weight: n
     _check_conv2d_backward(dy, x, weight, stride, padding)
     checks.arrays(y=y, dy=dy)
     checks.same_shape("y", y, dy.shape)
-    fused = _find("conv2d_relu_backward")
+    fused = find("conv2d_relu_backward")
     if fused is None:
         dx, dweight, dbias = conv2d_backward(relu_backward(dy, y), x, weight, stride, padding)
         return dx if need_dx else None, dweight, dbias
@@ -209,7 +121,7 @@ def conv2d_relu_backward(dy: np.ndarray, y: np.ndarray, x: np.ndarray, weight: n
 
 def prepare_conv2d(weight: np.ndarray, stride=1, padding=0):
     """What the engine in use computes of a weight ahead of many forward passes, or None."""
-    prepare = _find("prepare_conv2d")
+    prepare = find("prepare_conv2d")
     return None if prepare is None else prepare(weight, stride, padding)
 
 
@@ -232,7 +144,7 @@ def conv_transpose2d_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray
         ``oh = (h - 1) * stride + kh - 2 * padding``, and ``ow`` alike.
     """
     checks.conv_transpose2d(x, weight, bias, stride, padding)
-    return _engine("conv_transpose2d_forward")(x, weight, bias, stride, padding)
+    return implementation("conv_transpose2d_forward")(x, weight, bias, stride, padding)
 
 
 def conv_transpose2d_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray, stride=1,
@@ -241,7 +153,7 @@ def conv_transpose2d_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray,
     shape = checks.conv_transpose2d(x, weight, None, stride, padding)
     checks.arrays(x=x, dy=dy)
     checks.same_shape("dy", dy, shape)
-    return _engine("conv_transpose2d_backward")(dy, x, weight, stride, padding)
+    return implementation("conv_transpose2d_backward")(dy, x, weight, stride, padding)
 
 
 def bilinear_upsample_forward(x: np.ndarray, factor: int, size: int, padding) -> np.ndarray:
@@ -266,7 +178,7 @@ def bilinear_upsample_forward(x: np.ndarray, factor: int, size: int, padding) ->
     """
     checks.arrays(x=x)
     checks.bilinear_upsample(x.shape, factor, size, padding)
-    return _engine("bilinear_upsample_forward")(x, factor, size, padding)
+    return implementation("bilinear_upsample_forward")(x, factor, size, padding)
 
 
 def bilinear_upsample_backward(dy: np.ndarray, factor: int, size: int, padding,
@@ -274,7 +186,7 @@ def bilinear_upsample_backward(dy: np.ndarray, factor: int, size: int, padding,
     """Gradient dx of ``bilinear_upsample_forward`` with an input of shape ``x_shape``."""
     checks.arrays(dy=dy)
     checks.same_shape("dy", dy, checks.bilinear_upsample(x_shape, factor, size, padding))
-    return _engine("bilinear_upsample_backward")(dy, factor, size, padding, tuple(x_shape))
+    return implementation("bilinear_upsample_backward")(dy, factor, size, padding, tuple(x_shape))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -302,27 +214,27 @@ def max_pool2d_forward(x: np.ndarray, size=2, stride=2,
         Where in the image each maximum was found, as row * w + column; the first wins a tie.
     """
     checks.max_pool2d(x, size, stride)
-    return _engine("max_pool2d_forward")(x, size, stride, ceil_mode)
+    return implementation("max_pool2d_forward")(x, size, stride, ceil_mode)
 
 
 def max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray,
                         x_shape: tuple[int, int, int, int]) -> np.ndarray:
     """Gradient dx of max pooling: each dy goes to where its maximum was, and adds up there."""
     checks.max_pool2d_backward(dy, argmax, x_shape)
-    return _engine("max_pool2d_backward")(dy, argmax, tuple(x_shape))
+    return implementation("max_pool2d_backward")(dy, argmax, tuple(x_shape))
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
     """Rectified linear unit max(x, 0) of an array of any shape."""
     checks.arrays(x=x)
-    return _engine("relu_forward")(x)
+    return implementation("relu_forward")(x)
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Gradient dx of the rectified linear unit, from its output: dy where y > 0, else 0."""
     checks.arrays(dy=dy, y=y)
     checks.same_shape("dy", dy, y.shape)
-    return _engine("relu_backward")(dy, y)
+    return implementation("relu_backward")(dy, y)
 
 
 def linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -339,7 +251,7 @@ def linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.nd
     y : (n, c_out) array
     """
     checks.linear(x, weight, bias)
-    return _engine("linear_forward")(x, weight, bias)
+    return implementation("linear_forward")(x, weight, bias)
 
 
 def linear_backward(dy: np.ndarray, x: np.ndarray,
@@ -348,7 +260,7 @@ def linear_backward(dy: np.ndarray, x: np.ndarray,
     shape = checks.linear(x, weight)
     checks.arrays(x=x, dy=dy)
     checks.same_shape("dy", dy, shape)
-    return _engine("linear_backward")(dy, x, weight)
+    return implementation("linear_backward")(dy, x, weight)
 
 
 def dropout_forward(x: np.ndarray, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -370,7 +282,7 @@ def dropout_forward(x: np.ndarray, rate: float, seed: int) -> tuple[np.ndarray, 
     """
     checks.arrays(x=x)
     checks.dropout_rate(rate)
-    return _engine("dropout_forward")(x, rate, seed)
+    return implementation("dropout_forward")(x, rate, seed)
 
 
 def dropout_backward(dy: np.ndarray, mask: np.ndarray, rate: float) -> np.ndarray:
@@ -378,7 +290,7 @@ def dropout_backward(dy: np.ndarray, mask: np.ndarray, rate: float) -> np.ndarra
     checks.arrays(dy=dy)
     checks.dropout_rate(rate)
     checks.same_shape("mask", mask, dy.shape)
-    return _engine("dropout_backward")(dy, mask, rate)
+    return implementation("dropout_backward")(dy, mask, rate)
 
 
 def softmax_cross_entropy(scores: np.ndarray, labels: np.ndarray, ignore: int = 255,
@@ -412,4 +324,4 @@ def softmax_cross_entropy(scores: np.ndarray, labels: np.ndarray, ignore: int = 
         If a label is neither a class nor ``ignore``, with its position and value.
     """
     checks.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
-    return _engine("softmax_cross_entropy")(scores, labels, ignore, reduction, class_weights)
+    return implementation("softmax_cross_entropy")(scores, labels, ignore, reduction, class_weights)

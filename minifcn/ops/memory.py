@@ -40,7 +40,12 @@ class Shelf:
             self.lent += size if item is None else item[1].nbytes
             self.most = max(self.most, self.lent)
             self.drop()
-        return np.empty(size, np.uint8) if item is None else item[1]
+        try:
+            return np.empty(size, np.uint8) if item is None else item[1]
+        except MemoryError:
+            with self.lock:
+                self.lent -= size
+            raise
 
     def give_back(self, block: np.ndarray) -> None:
         with self.lock:
@@ -67,12 +72,15 @@ if hasattr(os, "register_at_fork"):     # a child must not wait for a thread tha
 class Lent:
     """A block in use: NumPy keeps this object as long as there is a view of its memory."""
 
+    block = None        # until there was memory for one
+
     def __init__(self, size: int):
         self.block = shelf.take(size)
         self.__array_interface__ = self.block.__array_interface__
 
     def __del__(self, give_back=shelf.give_back):
-        give_back(self.block)
+        if self.block is not None:
+            give_back(self.block)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -42,8 +42,8 @@ def panel(samples: Sequence[Sample], predictions: Mapping[str, Sequence[np.ndarr
     ValueError
         Numbers or sizes of samples and masks differ.
     """
-    if not samples or not predictions:
-        raise ValueError("a panel needs at least one sample and one prediction")
+    if not samples:
+        raise ValueError("a panel needs at least one sample")
     for title, masks in predictions.items():
         if len(masks) != len(samples):
             raise ValueError(f"{len(samples)} samples, but {len(masks)} masks of {title!r}")
@@ -58,16 +58,19 @@ def panel(samples: Sequence[Sample], predictions: Mapping[str, Sequence[np.ndarr
         size = pictures.fitted(truth.shape, (2 * cell, cell))
         rows.append([pictures.resized(sample.image, size),
                      *(pictures.coloured(resize_labels(mask, size), palette)
-                       for mask in (truth, *masks)),
-                     _errors(sample.image, truth, masks[-1], size)])
-        scored += np.count_nonzero(truth >= 0)
-        wrong += np.count_nonzero((truth >= 0) & (masks[-1] != truth))
-    last = list(predictions)[-1].split("\n")[0]
-    share = f"{100 * wrong / scored:.1f} % of pixels" if scored else "no pixel is scored"
-    titles = ["image", "truth", *predictions, f"errors of {last}\n{share}"]
+                       for mask in (truth, *masks))])
+        if masks:
+            rows[-1].append(_errors(sample.image, truth, masks[-1], size))
+            scored += np.count_nonzero(truth >= 0)
+            wrong += np.count_nonzero((truth >= 0) & (masks[-1] != truth))
+    titles = ["image", "truth", *predictions]
     seen = [*truths, *(np.asarray(mask) for masks in predictions.values() for mask in masks)]
-    entries = [*pictures.present(seen, palette, class_names),
-               pictures.Entry("wrong", pictures.WRONG)]
+    entries = pictures.present(seen, palette, class_names)
+    if predictions:
+        last = titles[-1].split("\n")[0]
+        share = f"{100 * wrong / scored:.1f} % of pixels" if scored else "no pixel is scored"
+        titles.append(f"errors of {last}\n{share}")
+        entries = [*entries, pictures.Entry("wrong", pictures.WRONG)]
     return _composed(titles, rows, entries, cell)
 
 

@@ -22,6 +22,7 @@ class Progress:
     step: int = 0                   # optimizer steps done
     evaluated: int = 0              # the last step after which the model was evaluated
     best: float | None = None       # the best mean IU so far
+    stale: int = 0                  # evaluations since then
 
 
 class RunState(NamedTuple):

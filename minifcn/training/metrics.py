@@ -90,13 +90,35 @@ class Metrics:
     accuracy: np.ndarray        # (classes,), NaN for classes absent from the truth
     iu: np.ndarray              # (classes,), NaN for classes absent from truth and prediction
     pixels: np.ndarray          # (classes,), of the truth
+    class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        means = (f"mean IU {100 * self.mean_iu:.2f}, pixel accuracy "
+                 f"{100 * self.pixel_accuracy:.2f}, mean accuracy {100 * self.mean_accuracy:.2f}, "
+                 f"frequency weighted IU {100 * self.frequency_weighted_iu:.2f}")
+        return f"Metrics in per cent: {means}\n{len(self.iu)} classes, {self.pixels.sum():,} pixels"
+
+    def _repr_html_(self) -> str:
+        from minifcn.plotting.html import metrics_html
+
+        return metrics_html(self)
+
+    def to_dict(self) -> dict:
+        """A dictionary that JSON can hold: the four means, and those of each class by its name."""
+        def number(value):
+            return None if np.isnan(value) else float(value)
+
+        names = self.class_names or [f"class {i}" for i in range(len(self.iu))]
+        return {**{name: number(getattr(self, name)) for name in MEANS}, "classes": {
+            name: {"pixels": int(self.pixels[i]), "accuracy": number(self.accuracy[i]),
+                   "iu": number(self.iu[i])} for i, name in enumerate(names)}}
 
     def means(self) -> tuple[float, ...]:
         """The four metrics, in the order of `MEANS`."""
         return tuple(getattr(self, name) for name in MEANS)
 
     @classmethod
-    def from_confusion(cls, confusion: np.ndarray) -> Metrics:
+    def from_confusion(cls, confusion: np.ndarray, class_names: Sequence[str] = ()) -> Metrics:
         """Compute them all from a (classes, classes) count of pixels, truth in the rows."""
         confusion = np.asarray(confusion, np.float64)
         if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
@@ -110,7 +132,8 @@ class Metrics:
             mean_accuracy=_mean(_quotient(right, truth)),
             mean_iu=_mean(iu),
             frequency_weighted_iu=float(_quotient((truth * iu)[present].sum(), truth.sum())),
-            accuracy=_quotient(right, truth), iu=iu, pixels=truth.astype(np.int64))
+            accuracy=_quotient(right, truth), iu=iu, pixels=truth.astype(np.int64),
+            class_names=tuple(class_names))
 
 
 def _quotient(a, b) -> np.ndarray:

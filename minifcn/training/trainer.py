@@ -18,9 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from minifcn import ops
+from minifcn import ops, progress
 from minifcn.data import Augmentation, Batch, Sample, make_batch
 from minifcn.plotting import draw_curves
 from minifcn.training import checkpoints
@@ -59,6 +58,8 @@ class Recipe:
     seed : int
     evaluate_every : int
         Steps between two evaluations on the validation data; 0 for once an epoch.
+    patience : int
+        Stop early, after so many evaluations without a better mean IU; 0 for never.
     """
 
     steps: int
@@ -74,12 +75,13 @@ class Recipe:
     augmentation: Augmentation = NO_CHANGE
     seed: int = 0
     evaluate_every: int = 0
+    patience: int = 0
 
     def __post_init__(self):
         for name in ("steps", "batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("seed", "evaluate_every"):
+        for name in ("seed", "evaluate_every", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         choices = {"optimizer": ("sgd", "adam"), "schedule": tuple(SCHEDULES),
@@ -114,6 +116,8 @@ class Interrupted(KeyboardInterrupt):
 class Trainer:
     """Train a model; with a folder, save, log and draw on the way.
 
+    ``run`` takes the steps; ``model`` is trained in place.
+
     Parameters
     ----------
     model : FCN
@@ -130,7 +134,7 @@ class Trainer:
     source : dict, optional
         Kept in the checkpoint, for the caller to find the data again.
     say : function of a line, optional
-        Told about evaluations. Without it there is no progress bar either.
+        Told about epochs and evaluations. Without it there is no progress bar either.
     title : str
         Of the progress bar.
 
@@ -146,6 +150,17 @@ class Trainer:
     ------
     ValueError
         If model and data, or state and data, do not fit each other.
+
+    Examples
+    --------
+    >>> import minifcn
+    >>> from minifcn.data import Shapes
+    >>> data = Shapes(8, (32, 32))
+    >>> model = minifcn.FCN(32, len(data.class_names), width=0.03)
+    >>> trainer = Trainer(model, data, Recipe(steps=2, batch=4, rate=1e-2))
+    >>> trainer.run()
+    >>> len(trainer.losses), trainer.progress.step
+    (2, 2)
     """
 
     def __init__(self, model, data: Sequence[Sample], recipe: Recipe,
@@ -163,13 +178,15 @@ class Trainer:
         self.say, self.title = say, title
         self.source = {**(source or {}), "images": len(data)}
         self.images = recipe.batch * recipe.accumulate      # of a step
-        self.every = recipe.evaluate_every or math.ceil(len(data) / self.images)
+        self._epoch = math.ceil(len(data) / self.images)    # in steps
+        self.every = recipe.evaluate_every or self._epoch
         self.optimizer = _optimizer(model, recipe)
         self.class_weights = (None if recipe.class_weights is None
                               else np.array(recipe.class_weights, model.dtype))
         self.progress = Progress() if state is None else replace(state.progress)
         self.metrics: Metrics | None = None
         self.losses: list[float] = []
+        self._told = 0          # losses that are part of a line already
         self._new = state is None
         self._saved: tuple[int, int] | None = None      # step and evaluation of the checkpoint
         self._saved_at = time.monotonic()
@@ -208,7 +225,7 @@ class Trainer:
                     self._save()
                     raise Interrupted(f"stopped after step {self.progress.step} of "
                                       f"{self.recipe.steps}", self._signal)
-                if self.progress.step >= self.recipe.steps:
+                if self.done:
                     break
                 try:
                     samples = upcoming.result()
@@ -217,9 +234,26 @@ class Trainer:
                     raise
                 upcoming = loader.submit(self.samples, self.progress.step + 1)
                 loss = self._train(samples)
+                if self.progress.step % self._epoch == 0 and not self._evaluation_is_due():
+                    self._tell("")
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 bar.update()
         self._save()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are taken, or the run was stopped early."""
+        return self.progress.step >= self.recipe.steps or self.stopped_early
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``run`` has nothing left to do."""
+        return self.done and not self._evaluation_is_due()
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether so many evaluations as the recipe's patience brought nothing better."""
+        return 0 < self.recipe.patience <= self.progress.stale
 
     def stop(self, signal_number: int = signal.SIGINT) -> None:
         """From any thread: let ``run`` save and stop after the present step."""
@@ -316,21 +350,32 @@ class Trainer:
             confusion += confusion_of(self.model, sample, self.validation.ignore)
             if self._signal is not None:
                 return
-        self.metrics = Metrics.from_confusion(confusion)
+        self.metrics = Metrics.from_confusion(confusion, self.data.class_names)
         self.progress.evaluated = self.progress.step
         best = self.progress.best is None or self.metrics.mean_iu > self.progress.best
         if best and math.isfinite(self.metrics.mean_iu):
             self.progress.best = self.metrics.mean_iu
+        self.progress.stale = 0 if best else self.progress.stale + 1
         if self.folder:
             self._validation_log.add(self.progress.step, *self.metrics.means(), *self.metrics.iu)
             if best:
                 self._write(BEST, lambda path: self.model.save(path, metadata={
                     "step": self.progress.step, "mean_iu": self.metrics.mean_iu}))
             draw_curves(self.folder)
-        if self.say:
-            self.say(f"step {self.progress.step}: mean IU {100 * self.metrics.mean_iu:.2f}, "
-                     f"pixel accuracy {100 * self.metrics.pixel_accuracy:.2f}"
-                     + (" (best so far)" if best else ""))
+        self._tell(f", mean IU {100 * self.metrics.mean_iu:.2f}, "
+                   f"pixel accuracy {100 * self.metrics.pixel_accuracy:.2f}"
+                   + (" (best so far)" if best else ""))
+        if self.say and self.stopped_early and self.progress.step < self.recipe.steps:
+            self.say(f"stopped early: nothing better in {self.progress.stale} evaluations")
+
+    def _tell(self, metrics: str) -> None:
+        """A line about the steps since the last one."""
+        losses = self.losses[self._told:]
+        self._told = len(self.losses)
+        if self.say and losses:
+            step = self.progress.step
+            self.say(f"epoch {step * self.images / len(self.data):.3g}, step {step}: "
+                     f"loss {sum(losses) / len(losses):.4f}{metrics}")
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -376,9 +421,9 @@ class Trainer:
 
     # -- terminal and signals ---------------------------------------------------------------------
 
-    def _bar(self) -> tqdm:
-        return tqdm(desc=self.title, total=self.recipe.steps, initial=self.progress.step,
-                    unit="step", disable=self.say is None, dynamic_ncols=True)
+    def _bar(self):
+        return progress.bar(desc=f"{self.title}: ", total=self.recipe.steps, unit="step",
+                            initial=self.progress.step, quiet=self.say is None, say=self.say)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

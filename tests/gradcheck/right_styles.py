@@ -2,12 +2,14 @@
 
 Each entry of ``STYLES`` is a module in memory with some of the functions of ``minifcn.ops``.
 """
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tests.gradcheck.planted import module_of, right
+from tests.gradcheck import planted
+from tests.gradcheck.planted import OPERATIONS, functions_of, module_of, right
 from tests.gradcheck.planted.right import bilinear_kernel, crop, pad, pair
 
 # ---------------------------------------------------------------------------------------------
@@ -292,3 +294,9 @@ STYLES = (
     style("only a backward", linear_backward=stacked_linear_backward,
           max_pool2d_backward=bincount_pool_backward),
 )
+
+# The styles that bugs are edits of, and some that only right code is written in.
+MORE_STYLES = tuple(
+    module_of(name, {each: function for operation in OPERATIONS for each, function in functions_of(
+        importlib.import_module(f"{planted.__name__}.styles.{name}"), operation).items()})
+    for name in (*planted.STYLES, "calls", "memory", "context", "wide"))

@@ -92,13 +92,13 @@ def test_whole_network_in_exact_geometry(engine, stride):
 
 @pytest.mark.parametrize("stride, upsampling", [(32, "learned"), (16, "frozen"), (8, "learned")])
 def test_whole_network_in_caffe_geometry(stride, upsampling):
-    with minifcn.use("reference"):
+    with minifcn.using("reference"):
         report = gradcheck.check_model(narrow(stride, "caffe", upsampling), elements=1)
     assert all(np.abs(c.got).max() > 1e-6 for c in report.comparisons), "a gradient is blocked"
 
 
 def test_whole_network_at_once():
-    with minifcn.use("reference"):
+    with minifcn.using("reference"):
         gradcheck.check_model(narrow(8, "exact", at_once=True), elements=3)
 
 
@@ -115,7 +115,7 @@ def test_a_wrong_layer_in_a_network_is_found(monkeypatch):
         return 1.5 * dx if self.name == "fc7" else dx
 
     monkeypatch.setattr(layers.Conv2d, "backward", wrong)
-    with minifcn.use("reference"):
+    with minifcn.using("reference"):
         report = gradcheck.check_model(narrow(32, "exact"), strict=False, elements=2)
     assert not report.ok
     assert "fc6" in report.diagnosis, "all from fc6 down is wrong, fc6 is nearest to the loss"
@@ -136,7 +136,7 @@ def test_a_network_overfits_two_images():
     labels[0, :8] = 1
     labels[1, :, 8:] = 2
     optimizer = minifcn.Adam(model.parameters, rate=3e-3)
-    with minifcn.use("reference"):
+    with minifcn.using("reference"):
         for _ in range(120):
             loss, dscores = minifcn.softmax_cross_entropy(
                 model.forward(images, training=True), labels

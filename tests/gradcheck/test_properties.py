@@ -34,7 +34,7 @@ def adjoint(operation, arguments):
 def test_convolution(name, shape, size, c_out, stride, padding):
     assume(all(e + 2 * p >= k for e, k, p in zip(shape[1:3], size, padding)))
     x, weight, bias = operands(shape, size, c_out)
-    with minifcn.use(name):
+    with minifcn.using(name):
         y = ops.conv2d_forward(x, weight, bias, stride, padding)
         adjoint(
             CONV2D, {"x": x, "weight": weight, "bias": bias, "stride": stride, "padding": padding}
@@ -51,7 +51,7 @@ def test_transposed_convolution(name, shape, size, c_out, stride, padding):
     out = tuple((e - 1) * s + k - 2 * p for e, s, k, p in zip(shape[1:3], stride, size, padding))
     assume(min(out) >= 1)
     x, weight, bias = operands(shape, size, c_out)
-    with minifcn.use(name):
+    with minifcn.using(name):
         y = ops.conv_transpose2d_forward(x, weight, bias, stride, padding)
         adjoint(
             CONV_TRANSPOSE2D,
@@ -69,7 +69,7 @@ def test_bilinear_upsampling(name, shape, factor, size, padding):
     assume(all((e - 1) * factor + size > 2 * padding for e in shape[1:3]))
     x = np.random.default_rng(0).standard_normal(shape)
     diagonal = ops.bilinear_kernel(size)[:, :, None, None] * np.eye(shape[3])
-    with minifcn.use(name):
+    with minifcn.using(name):
         y = ops.bilinear_upsample_forward(x, factor, size, padding)
         adjoint(BILINEAR, {"x": x, "factor": factor, "size": size, "padding": padding})
         dense = ops.conv_transpose2d_forward(x, diagonal, None, factor, padding)
@@ -82,7 +82,7 @@ def test_bilinear_upsampling(name, shape, factor, size, padding):
 def test_max_pooling(name, shape, size, stride, ceil_mode, ties):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 3, shape).astype(float) if ties else rng.standard_normal(shape)
-    with minifcn.use(name):
+    with minifcn.using(name):
         y, argmax = ops.max_pool2d_forward(x, size, stride, ceil_mode)
         dy = rng.standard_normal(y.shape)
         dx = ops.max_pool2d_backward(dy, argmax, x.shape)

@@ -327,3 +327,11 @@ def test_backward_needs_a_training_pass_each_time():
 def test_gradients_exist_after_backward_only():
     with pytest.raises(ValueError, match=r"fc6.weight has no gradient yet"):
         small().gradients["fc6.weight"]
+
+
+@pytest.mark.parametrize("width, channels", [(1, 4096), (0.25, 1024), (0.03, 123), (0.0001, 1)])
+def test_fc_channels_follow_the_width_unless_they_are_given(width, channels):
+    assert minifcn.VGG16(2, width=width, seed=None).config["fc_channels"] == channels
+    assert minifcn.FCN(32, 2, width=width, seed=None).config["fc_channels"] == channels
+    given = minifcn.FCN(32, 2, width=width, fc_channels=5, seed=None)
+    assert given.config["fc_channels"] == 5 and given.parameters["fc7.weight"].shape[-1] == 5

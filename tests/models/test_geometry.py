@@ -130,3 +130,12 @@ def test_the_table_explains_the_numbers():
     assert by_name["score_fr"].endswith("12.5")
     assert "crop 31" in by_name["output"] and "crop 5" in by_name["fuse_pool4"]
     assert "500 x 375" in table[0] and "500 x 375" in by_name["output"]
+
+
+@pytest.mark.parametrize("geometry", ["exact", "caffe"])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_a_score_sees_404_pixels(stride, geometry):
+    """1 + the reach of every kernel in pixels: 211 of the backbone, 192 of fc6."""
+    assert plan(500, stride, geometry).receptive_field == 404
+    assert plan(500, stride, geometry, stages=(1,) * 5).receptive_field == (
+        1 + 2 + 1 + (2 + 1) * 2 + (2 + 1) * 4 + (2 + 1) * 8 + (2 + 1) * 16 + 6 * 32)

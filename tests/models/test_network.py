@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import minifcn
-from minifcn.models.network import voc_palette
 from minifcn.ops import reference
+from minifcn.palette import voc_palette
 
 
 def small(stride=8, seed=1, **options):
@@ -114,7 +114,7 @@ def test_weights_are_prepared_once_while_nobody_else_can_write():
     minifcn.register_engine("believer", types.SimpleNamespace(
         prepare_conv2d=prepare_conv2d, conv2d_relu_forward=conv2d_relu_forward))
     model, image = small(), picture()
-    with minifcn.use("believer"):
+    with minifcn.using("believer"):
         model.predict(image)
         first = count["prepared"]
         assert first == 15      # 13 convolutions, fc6, fc7
@@ -133,7 +133,7 @@ def test_weights_are_prepared_once_while_nobody_else_can_write():
         counted = count["prepared"]
         model.predict(image)
         assert count["prepared"] == counted         # let go: kept again
-    with minifcn.use("reference"):      # what one engine has prepared is no use to another
+    with minifcn.using("reference"):      # what one engine has prepared is no use to another
         np.testing.assert_allclose(model.probabilities(image), after, rtol=1e-5, atol=1e-7)
 
 
@@ -188,7 +188,7 @@ def test_several_python_threads_may_predict_at_once(engine):
     expected = [model.probabilities(image) for image in pictures]
 
     def probabilities(image):
-        with minifcn.use(engine):       # `use` holds for the thread that it was called in
+        with minifcn.using(engine):       # `use` holds for the thread that it was called in
             return model.probabilities(image)
 
     with ThreadPoolExecutor(4) as pool:
@@ -251,8 +251,8 @@ def test_staged_initialisation(upsampling):
 
 
 @pytest.mark.parametrize("other, fault", [
-    (dict(width=1 / 16), r"conv1_1.weight has shape \(3, 3, 3, 2\) here and \(3, 3, 3, 4\) there"),
-    (dict(fc_channels=7), "fc6.weight has shape"),
+    (dict(width=1 / 16), "the other network has width 0.0625, this one 0.03125"),
+    (dict(fc_channels=7), "the other network has fc_channels 7, this one 6"),
     (dict(classes=4), r"score_fr.weight has shape \(1, 1, 6, 3\) here and \(1, 1, 6, 4\) there"),
 ])
 def test_a_partial_copy_is_refused_before_anything_is_changed(other, fault):

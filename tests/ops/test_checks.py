@@ -18,7 +18,7 @@ def no_engine():
 
     names = reference.__all__
     minifcn.register_engine("unreachable", types.SimpleNamespace(**dict.fromkeys(names, reached)))
-    with minifcn.use("unreachable"):
+    with minifcn.using("unreachable"):
         yield
 
 

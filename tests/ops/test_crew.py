@@ -13,7 +13,7 @@ import pytest
 
 from minifcn.ops import memory
 from minifcn.ops.compiling import JIT_ENABLED
-from minifcn.ops.crew import _look, _write, parallel, shared
+from minifcn.ops.crew import _crew, _look, _write, parallel, shared
 
 pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="tasks are shared out in compiled code")
 
@@ -76,11 +76,26 @@ def meet(thread, begin, end, started, by):
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.timeout(120, method="thread")      # nothing else ends a wait in compiled code
 def test_other_threads_help():
-    for _ in range(20):
-        started, by = np.zeros(2, np.int64), np.zeros(2, np.int64)
-        meet(2, address(started), by)
-        assert sorted(by) == [0, 1]
+    """A helper that fell asleep just before the round began misses it: so ring until they met."""
+    met = threading.Event()
+
+    def ring():
+        while not met.wait(0.001):
+            _crew().wake(2)
+
+    work(2, 1, np.zeros(2))         # there is a crew
+    ringer = threading.Thread(target=ring)
+    ringer.start()
+    try:
+        for _ in range(20):
+            started, by = np.zeros(2, np.int64), np.zeros(2, np.int64)
+            meet(2, address(started), by)
+            assert sorted(by) == [0, 1]
+    finally:
+        met.set()
+        ringer.join()
 
 
 def test_it_helps_again_after_a_long_sleep():
@@ -228,3 +243,11 @@ def test_what_nobody_wants_for_a_while_goes(shelf):
     for _ in range(memory.WHILE + 2):
         memory.empty((memory.LARGE,), np.uint8)
     assert sum(block.nbytes for _, block in shelf.blocks) < 10**7
+
+
+def test_an_array_too_large_leaves_no_noise_behind(shelf, capsys):
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            memory.empty((2**60,), np.uint8)
+        gc.collect()
+    assert shelf.lent == 0 and capsys.readouterr().err == ""

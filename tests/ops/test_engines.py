@@ -1,4 +1,5 @@
 """Which engine is in use: for the process, for a block and its thread; engines of one's own."""
+import importlib
 import os
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from tests.conftest import ENGINES
 
 @pytest.fixture(autouse=True)
 def everything_as_before(monkeypatch):
-    monkeypatch.setattr(ops, "_of_process", [])
-    monkeypatch.setattr(ops, "_registered", {})
+    registry = importlib.import_module("minifcn.ops.engines")       # ``ops.engines`` is a function
+    monkeypatch.setattr(registry, "_of_process", None)
+    monkeypatch.setattr(registry, "_registered", {})
 
 
 def recorder(*names):
@@ -48,7 +50,7 @@ def test_use_holds_for_the_process():
     assert engine_name() == ENGINES[-1]
 
 
-def test_with_holds_for_the_block_and_its_thread():
+def test_using_holds_for_the_block_and_its_thread():
     module, _ = recorder("relu_forward")
     minifcn.register_engine("mine", module)
     default = engine_name()
@@ -58,14 +60,14 @@ def test_with_holds_for_the_block_and_its_thread():
     def other():
         inside.wait(10)
         seen.append(engine_name())
-        with minifcn.use("reference"):
+        with minifcn.using("reference"):
             seen.append(engine_name())
         seen.append(engine_name())
         done.set()
 
     thread = threading.Thread(target=other)
     thread.start()
-    with minifcn.use("mine"):
+    with minifcn.using("mine"):
         inside.set()
         done.wait(10)
         assert engine_name() == "mine"
@@ -73,12 +75,26 @@ def test_with_holds_for_the_block_and_its_thread():
     assert seen == [default, "reference", default] and engine_name() == default
 
 
+def test_use_is_no_block():
+    """What was one object once put the process back to the default behind everybody's back."""
+    assert minifcn.use("reference") is None
+    assert engine_name() == "reference"
+
+
+def test_making_a_block_switches_nothing():
+    block = minifcn.using("reference")
+    assert engine_name() == ENGINES[-1]
+    with block:
+        assert engine_name() == "reference"
+    assert engine_name() == ENGINES[-1]
+
+
 def test_blocks_nest_and_end_with_errors_too():
     module, _ = recorder("relu_forward")
     minifcn.register_engine("mine", module)
     default = engine_name()
-    with minifcn.use("mine"):
-        with pytest.raises(RuntimeError), minifcn.use("reference"):
+    with minifcn.using("mine"):
+        with pytest.raises(RuntimeError), minifcn.using("reference"):
             assert engine_name() == "reference"
             raise RuntimeError
         assert engine_name() == "mine"
@@ -88,7 +104,7 @@ def test_blocks_nest_and_end_with_errors_too():
 def test_a_block_wins_over_the_process():
     module, _ = recorder("relu_forward")
     minifcn.register_engine("mine", module)
-    with minifcn.use("mine"):
+    with minifcn.using("mine"):
         minifcn.use("reference")
         assert engine_name() == "mine"
     assert engine_name() == "reference"
@@ -108,10 +124,10 @@ def test_a_partial_engine_falls_back_to_the_reference():
         model.backward(dscores)
         return [scores, np.array(loss), *model.gradients.values()]
 
-    with minifcn.use("mine"):
+    with minifcn.using("mine"):
         mine = step()
     assert calls.count("conv2d_forward") == 17 and calls.count("max_pool2d_backward") == 5
-    with minifcn.use("reference"):
+    with minifcn.using("reference"):
         for got, expected in zip(mine, step(), strict=True):
             np.testing.assert_array_equal(got, expected)
     assert len(calls) == 22
@@ -122,7 +138,7 @@ def test_arguments_are_checked_before_a_students_engine_runs():
     minifcn.register_engine("mine", module)
     x = np.zeros((1, 4, 4, 3), np.float32)
     with (
-        minifcn.use("mine"),
+        minifcn.using("mine"),
         pytest.raises(ValueError, match="weight expects 2 input channels, x has 3"),
     ):
         ops.conv2d_forward(x, np.zeros((3, 3, 2, 1), np.float32), np.zeros(1, np.float32))
@@ -135,7 +151,7 @@ def test_registering_again_replaces():
     x = np.ones(3, np.float32)
     with_first = minifcn.register_engine("mine", first)
     assert with_first is None
-    with minifcn.use("mine"):
+    with minifcn.using("mine"):
         ops.relu_forward(x)
         minifcn.register_engine("mine", second)
         ops.relu_forward(x)
@@ -147,7 +163,7 @@ def test_a_real_module_serves(tmp_path):
     module = types.ModuleType("student")
     exec("def relu_forward(x):\n    return x * (x > 0)", module.__dict__)
     minifcn.register_engine("student", module)
-    with minifcn.use("student"):
+    with minifcn.using("student"):
         np.testing.assert_array_equal(ops.relu_forward(np.array([-1.0, 2.0])), [0, 2])
 
 

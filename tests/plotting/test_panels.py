@@ -76,7 +76,7 @@ def test_a_file_is_small(tmp_path, count):
 
 
 @pytest.mark.parametrize("samples, masks, message", [
-    ([], {"a": []}, "at least one sample"), (SAMPLES, {}, "at least one"),
+    ([], {"a": []}, "at least one sample"),
     (SAMPLES, {"a": [SAMPLES[0].labels]}, "3 samples, but 1 masks of 'a'"),
     (SAMPLES[:1], {"a": [np.zeros((4, 4), int)]}, r"\(4, 4\)")])
 def test_what_does_not_fit_together(samples, masks, message):

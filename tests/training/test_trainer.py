@@ -265,3 +265,35 @@ def test_every_epoch_shows_every_image_once_in_another_order():
 def test_recipes_that_cannot_be_followed_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**{"steps": 1, **arguments})
+
+
+def test_a_run_stops_early_when_nothing_gets_better_also_after_resuming(tmp_path):
+    said = []
+    recipe = replace(RECIPE, steps=50, rate=1e-12, evaluate_every=1, patience=3)
+
+    def run(state_of=None):
+        model, state = read_run(state_of / LAST) if state_of else (network(), None)
+        one = Trainer(model, scenes(), recipe, scenes(3, seed=1), tmp_path, state, say=said.append)
+        one.run()
+        return one
+
+    assert run().progress.step == 4         # the first is the best, three more are no better
+    assert said[-1] == "stopped early: nothing better in 3 evaluations"
+    again = run(tmp_path)
+    assert again.stopped_early and again.losses == []
+
+
+def test_each_epoch_has_a_line_with_loss_and_metrics():
+    said = []
+    data = scenes(8)
+    one = Trainer(network(), data, Recipe(steps=5, batch=4, rate=1e-2), scenes(2, seed=1),
+                  say=said.append)
+    one.run()
+    mean = sum(one.losses[2:4]) / 2
+    assert [line.split(":")[0] for line in said if line.startswith("epoch")] == [
+        "epoch 1, step 2", "epoch 2, step 4", "epoch 2.5, step 5"]
+    assert f"epoch 2, step 4: loss {mean:.4f}, mean IU " in said[-2]
+    said.clear()
+    Trainer(network(), data, Recipe(steps=4, batch=4, rate=1e-2), say=said.append).run()
+    lines = [line for line in said if line.startswith("epoch")]
+    assert len(lines) == 2 and all("loss" in line and "mean IU" not in line for line in lines)

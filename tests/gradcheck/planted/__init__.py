@@ -3,11 +3,17 @@
 Each bug is a function that stands for one operation, decorated with what is wrong with it.
 ``Bug.module()`` is a module in which it replaces the right function of ``right.py``; a good
 checker notices every one, and says what is wrong.
+
+Bugs in other styles (im2col, einsum, classes, ...) are edits of right code: ``styles/NAME.py`` is
+right, ``styles_NAME.py`` lists edits of its text, each of which makes one bug.
 """
 from __future__ import annotations
 
+import ast
 import importlib
+import linecache
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -27,6 +33,23 @@ CAUSES = frozenset({
     "ignored_not_zero", "ignored_counted", "stateful", "mutates_input", "wrong_dtype",
     "wrong_shape", "nondeterministic", "single_element", "unknown"})
 
+# Names that bugs in other styles may expect besides.
+FURTHER_CAUSES = frozenset({
+    "abs", "zero", "flipped", "shifted", "axes_swapped", "transposed_memory", "results_swapped",
+    "stride_axes_swapped", "padding_ignored", "padding_axes_swapped", "padding_not_zero",
+    "first_row_missing", "first_column_missing", "first_channel_missing", "first_image_missing",
+    "bias_missing", "bias_repeated", "leaky", "argmax_index", "image_ignored", "starts_at_zero",
+    "border_not_clipped", "mean_for_max", "min_for_max", "wrong_kernel", "channels_mixed",
+    "softmax_axis", "wrong_logarithm", "unstable", "class_weights_ignored", "class_weights_twice",
+    "class_weights_not_normalised", "class_weights_wrong_axis", "mask_ignored", "mask_inverted",
+    "rate_inverted", "wrong_rate", "seed_ignored", "mask_shared", "aliases_input",
+    "non_contiguous", "nan", "crashed",
+    # kinds of single edits of the textbook
+    "loop_bound", "index_offset", "operator", "constant", "statement_missing"})
+
+STYLES = ("im2col", "add_at", "einsum", "fft", "strides", "padded", "flat", "nchw", "classes",
+          "functional", "jitted")
+
 
 class Bug(NamedTuple):
     """A planted bug: which function it spoils, and by which names a checker may call it."""
@@ -36,6 +59,9 @@ class Bug(NamedTuple):
     causes: frozenset[str]
     description: str
     functions: dict[str, Callable]
+    style: str = "plain NumPy"
+    shows: str = ""             # where the bug shows, if not everywhere
+    source: str = ""            # the text of the spoilt file, if the bug is an edit
 
     @property
     def operation(self) -> str:
@@ -44,6 +70,9 @@ class Bug(NamedTuple):
     def module(self) -> ModuleType:
         """The functions of the bug's operation, right ones but for the bug, as if just imported."""
         memory.clear()
+        if self.source:
+            spoilt = load(self.name, self.source)
+            return module_of(self.name, functions_of(spoilt, self.operation))
         return module_of(self.name, functions_of(right, self.operation) | self.functions)
 
     def named(self, cause: str | None) -> bool:
@@ -64,6 +93,18 @@ def module_of(name: str, functions: dict[str, Callable]) -> ModuleType:
     module = ModuleType(name)
     vars(module).update(functions)
     return module
+
+
+def load(name: str, source: str) -> ModuleType:
+    """The module of a text, as if imported just now; tracebacks show its lines."""
+    module, file = ModuleType(name), f"<{name}>"
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+    exec(compile(source, file, "exec"), vars(module))
+    return module
+
+
+def right_source(style: str) -> str:
+    return (Path(__file__).parent / "styles" / f"{style}.py").read_text(encoding="utf-8")
 
 
 _bank: dict[str, Bug] = {}
@@ -88,10 +129,51 @@ def planted(function: str, *causes: str, **also: Callable) -> Callable:
     return enter
 
 
+def edits_of(style: str) -> Callable:
+    """What enters bugs of a style: edits of the text of ``styles/STYLE.py``."""
+    source = right_source(style)
+
+    def edit(name: str, function: str, causes: str, description: str, *texts: str, shows="",
+             also="") -> None:
+        """Enter a bug into the bank.
+
+        ``texts`` are pairs of what stands in the file and what replaces it. Each must occur exactly
+        once: in ``function``, or else in the whole file. ``causes`` are the names that a checker
+        may give, ``also`` the other functions of the operation that the edit spoils.
+        """
+        names = frozenset(causes.split())
+        assert names and names <= CAUSES | FURTHER_CAUSES, names - CAUSES - FURTHER_CAUSES
+        edited = source
+        for old, new in zip(texts[::2], texts[1::2], strict=True):
+            edited = replaced(edited, function, old, new)
+        operation = operation_of(function)
+        full_name = f"{operation}.{style}_{name}"
+        assert full_name not in _bank, full_name
+        found = functions_of(load(full_name, edited), operation)
+        _bank[full_name] = Bug(full_name, function, names, description,
+                               {each: found[each] for each in [function, *also.split()]},
+                               style, shows, edited)
+
+    return edit
+
+
+def replaced(source: str, function: str, old: str, new: str) -> str:
+    """The text with its only ``old``, in the function or else anywhere, replaced by ``new``."""
+    nodes = [each for each in ast.parse(source).body if getattr(each, "name", "") == function]
+    if nodes:
+        lines = source.splitlines(keepends=True)
+        first, last = nodes[0].lineno - 1, nodes[0].end_lineno
+        body = "".join(lines[first:last])
+        if body.count(old) == 1:
+            return "".join([*lines[:first], body.replace(old, new), *lines[last:]])
+    assert source.count(old) == 1, f"{function}: {source.count(old)} times in the file: {old}"
+    return source.replace(old, new)
+
+
 def bank() -> list[Bug]:
     """All planted bugs."""
-    for operation in OPERATIONS:
-        importlib.import_module(f"{__name__}.{operation}")
+    for name in [*OPERATIONS, *(f"styles_{style}" for style in STYLES)]:
+        importlib.import_module(f"{__name__}.{name}")
     return list(_bank.values())
 
 

@@ -1,4 +1,7 @@
-"""Colours of classes: VOC's colour map, and palette files of one's own."""
+"""Names and colours of classes: those of the data sets, VOC's colour map, palette files.
+
+The ground floor: nothing of minifcn is imported here, so that everyone may ask.
+"""
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,8 +9,50 @@ from typing import NamedTuple
 
 import numpy as np
 
+# The data sets that the command line knows by name; ``minifcn.data.open_dataset`` opens them.
+DATASETS = ("shapes", "camvid", "voc", "folder")
+
+SHAPES = {
+    "background": (40, 40, 40), "disc": (230, 159, 0), "square": (86, 180, 233),
+    "triangle": (0, 158, 115), "ring": (240, 228, 66), "bar": (213, 94, 0),
+    "cross": (204, 121, 167),
+}
+CAMVID = {
+    "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128),
+    "Road": (128, 64, 128), "Pavement": (60, 40, 222), "Tree": (128, 128, 0),
+    "SignSymbol": (192, 128, 128), "Fence": (64, 64, 128), "Car": (64, 0, 128),
+    "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
+}
+CITYSCAPES = {
+    "road": (128, 64, 128), "sidewalk": (244, 35, 232), "building": (70, 70, 70),
+    "wall": (102, 102, 156), "fence": (190, 153, 153), "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30), "traffic sign": (220, 220, 0), "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152), "sky": (70, 130, 180), "person": (220, 20, 60),
+    "rider": (255, 0, 0), "car": (0, 0, 142), "truck": (0, 0, 70), "bus": (0, 60, 100),
+    "train": (0, 80, 100), "motorcycle": (0, 0, 230), "bicycle": (119, 11, 32),
+}
+VOC_NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
+    "train", "tv/monitor",
+)
 # Names of lines in a palette file whose colour means "not scored, not trained on".
 VOID_NAMES = ("void", "ignore", "unlabelled", "unlabeled")
+
+
+def voc_palette(classes: int) -> np.ndarray:
+    """The colours of PASCAL VOC for any number of classes, (classes, 3) uint8.
+
+    The bits of the class id are dealt in turn to red, green and blue, the highest colour bits
+    first, so that neighbouring ids get colours far apart.
+    """
+    ids = np.arange(classes)
+    palette = np.zeros((classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            on = (ids >> (3 * bit + channel)) & 1
+            palette[:, channel] |= (on << (7 - bit)).astype(np.uint8)
+    return palette
 
 
 class Palette(NamedTuple):
