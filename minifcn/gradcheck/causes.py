@@ -86,6 +86,7 @@ CAUSES = {
     "constant": "the textbook with another number",
     "names_swapped": "the textbook with two names exchanged",
     "statement_missing": "the textbook without a statement",
+    "term_missing": "the textbook without one term or factor",
     "stateful": "another result after other calls: something is kept, or returned twice",
     "nondeterministic": "now this, now that: random numbers, threads that race, unwritten memory",
     "mutates_input": "an argument is changed",

@@ -203,7 +203,7 @@ class _Search:
         if self.operation is not None:
             file = self.operation.file
             reached = _reached(file, self.function)
-            for edit in edits.single_edits(file):
+            for edit in edits.single_edits(file, terms=True):
                 if edit.function in reached:
                     yield _edit_candidate(self.operation, edit, self.function)
 
@@ -307,6 +307,7 @@ def _edit_candidate(operation: Operation, edit: edits.Edit, function: str) -> Ca
         "names_swapped": "with two names exchanged",
         "statement_missing": "without the statement",
         "overlap_assigned": "with = where it has +=",
+        "term_missing": "without one term or factor of the line",
     }[edit.kind]
     what = edits.head_of(edit.change[0])
     return Candidate(
@@ -357,6 +358,7 @@ def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
     sizes = {(t.given["size"], t.given["factor"]) for t in failing}
     for size, factor in sizes:
         some = [t for t in failing if (t.given["size"], t.given["factor"]) == (size, factor)]
+        some = [t for t in some if t.precision < 1e-6] or some  # float32 would blur the fit
         matrix = np.concatenate([_stamps(t) for t in some])
         got = np.concatenate([np.asarray(t.got[name], float).ravel() for t in some])
         if len(got) < 2 * size**2 or not np.isfinite(got).all():

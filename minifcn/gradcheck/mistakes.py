@@ -99,6 +99,11 @@ def windows(s: str, t: str, kernel: str) -> list[Mistake]:
         ]  # fmt: skip
         found.append(lie("shifted", f"as if every window lay {' and '.join(words)}",
                          f"{rows} + {down}", f"{columns} + {right}"))  # fmt: skip
+    cell = f"(ki * {kernel}.shape[1] + kj)"
+    found.append(mistake("kernel_axes_swapped", "{array} comes out as if the kernel's cells were "
+                         "numbered with its rows in place of its columns: k // kh, k % kh",
+                         (line, f"a, b = {rows} + {cell} // {kernel}.shape[0], {columns} + {cell} "
+                          f"% {kernel}.shape[0]")))  # fmt: skip
     weight = "weight[ki, kj, c, f]" if kernel == "weight" else "kernel[ki, kj]"
     for words, index in (
         ("along both axes", "-1 - ki, -1 - kj"),
@@ -197,6 +202,8 @@ def bias_gradients(axes: int) -> list[Mistake]:
                              f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)")  # fmt: skip
     returned("bias_axes", "is the sum of all of dy at every channel",
              "np.full_like(dbias, dy.sum())")  # fmt: skip
+    returned("bias_axes", "has the sum of all of dy at the first channel, 0 at the others",
+             "np.r_[dy.sum(), 0 * dbias[1:]]")  # fmt: skip
     returned("bias_axes", "is summed over rows of dy reshaped to (channels, -1), which mixes the "
              "channels: a transpose is needed, not a reshape",
              "dy.reshape(dy.shape[-1], -1).sum(axis=1)")  # fmt: skip
@@ -217,6 +224,8 @@ def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mis
         for more, text in (("", f"({count})"), (" and once more", f"({count} + 1)")):
             found.append(mistake("bias_repeated", f"{{array}} has the bias added once per {words}"
                                  + more, (line, f"{target} {bias} * {text}")))  # fmt: skip
+    found.append(mistake("bias_axes", "{array} has the bias of the first channel at every channel",
+                         (line, f"{target} bias[0]")))  # fmt: skip
     for words, index in axes.items():
         found.append(mistake("bias_axes", f"{{array}} has the bias added along {words}, not along "
                              "the channels", (line, f"{target} bias[{index}]")))  # fmt: skip
@@ -1040,6 +1049,8 @@ SOFTMAX_CROSS_ENTROPY = [
     *[mistake("wrong_logarithm", f"the loss uses {words}", (LOG, new)) for words, new in (
         ("the logarithm to base 2", f"({LOG}) / np.log(2)"),
         ("the logarithm to base 10", f"({LOG}) / np.log(10)"),
+        ("the logarithm to base 2 of the sum", LOG.replace("np.log(", "np.log2(")),
+        ("the logarithm to base 10 of the sum", LOG.replace("np.log(", "np.log10(")),
         ("log(1 + p) in place of log(p)",
          "-np.log1p(exponentials[label] / sum_of_exponentials)"),
         ("1 - p: there is no logarithm", "1 - exponentials[label] / sum_of_exponentials"),
