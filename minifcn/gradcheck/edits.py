@@ -193,7 +193,7 @@ def dropped_terms(node: ast.AST) -> Iterator[Change]:
         for container, place, each in places:
             if isinstance(each, ast.BinOp):
                 for side in (each.left, each.right):
-                    yield Change("term_missing", container, place, side)
+                    yield Change("statement_missing", container, place, side)
 
 
 def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:

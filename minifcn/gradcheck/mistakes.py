@@ -955,6 +955,16 @@ SOFTMAX_CROSS_ENTROPY = [
             "softmax", (SOFTMAX, SOFTMAX.replace("weight * ", ""))),
     mistake("sign", "{array} is that of the log-likelihood, not of minus the log-likelihood",
             (RESULT, "return -float(loss / divisor), -dscores")),
+    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
+            "subtracted before the exponential, which overflows",
+            ("largest = scores[i].max()", "largest = 0.0")),
+    mistake("unstable", "right for small scores, but the loss is the logarithm of a quotient that "
+            "becomes 0: take the logarithm of the sum, and subtract the score",
+            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
+    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
+            "subtracted before the exponential, and the loss is the logarithm of a quotient",
+            ("largest = scores[i].max()", "largest = 0.0"),
+            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
     *along("the rows", 1), *along("the columns", 2), *along("the images", 0),
     *along("the rows and columns", (1, 2)), *along("the whole array", (0, 1, 2, 3)),
     *along("each image", (1, 2, 3)), *along("all pixels", (0, 1, 2)),
@@ -1070,16 +1080,6 @@ SOFTMAX_CROSS_ENTROPY = [
     *[each for eps in ("1e-5", "1e-6", "1e-7", "1e-8", "1e-9", "1e-10", "1e-12", "1e-15", "1e-16",
                        "1e-20", "1e-30", "1e-45", "1e-100", "1e-300", "1e-308") for each in
       clipped_log(eps)],
-    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
-            "subtracted before the exponential, which overflows",
-            ("largest = scores[i].max()", "largest = 0.0")),
-    mistake("unstable", "right for small scores, but the loss is the logarithm of a quotient that "
-            "becomes 0: take the logarithm of the sum, and subtract the score",
-            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
-    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
-            "subtracted before the exponential, and the loss is the logarithm of a quotient",
-            ("largest = scores[i].max()", "largest = 0.0"),
-            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
     mistake("nan", "where no pixel is valid the sum is divided by 0: the loss is to be 0 there",
             ("if divisor == 0:", "if False:"),
             (RESULT, "return float(loss / divisor) if divisor else np.nan, dscores")),
