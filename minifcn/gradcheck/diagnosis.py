@@ -358,7 +358,9 @@ def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
     is_certain = False  # somewhere are more numbers than the kernel has cells
     for size, factor in sizes:
         some = [t for t in failing if (t.given["size"], t.given["factor"]) == (size, factor)]
-        some = [t for t in some if t.precision < 1e-6] or some  # float32 would blur the fit
+        double = [t for t in some if t.precision < 1e-6]
+        if sum(t.right[name].size for t in double) > size**2:  # float32 would blur the fit
+            some = double
         matrix = np.concatenate([_stamps(t) for t in some])
         got = np.concatenate([np.asarray(t.got[name], float).ravel() for t in some])
         if not np.isfinite(got).all():

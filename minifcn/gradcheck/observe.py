@@ -259,6 +259,8 @@ def _kind(value: Any) -> str:
         return "array scalar"
     if isinstance(value, (bool, int, float)):
         return "number"
+    if isinstance(value, (tuple, list)):
+        return "tuple" if isinstance(value, tuple) else "list"
     return "None" if value is None else type(value).__name__
 
 
