@@ -97,6 +97,8 @@ def supervise(inside: Callable[[], int | None], lifeline: int) -> int:
             control(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: die with the one above
             os.setsid()
             code = inside() or 0
+        except Exception:  # ours: the student's are caught and sent
+            traceback.print_exc()
         finally:
             os._exit(code)
     poll = select.poll()
@@ -189,12 +191,12 @@ def student(setup: dict, requests: int, answers: int) -> None:
     os.environ.update(dict.fromkeys(names, setup["scratch"]), MPLBACKEND="agg")
     for stream in (sys.stdout, sys.stderr):  # whole lines at once, whatever ends the process
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.path += [each for each in setup["folders"] if each not in sys.path]
     limit(setup)
     wall.write(answers, wall.pack(setup["missing"]))
 
     path, source = setup["path"], setup["source"].encode("latin-1")
     folder = os.path.dirname(path)
-    sys.path += [each for each in setup["folders"] if each not in sys.path]
     sys.argv = sys.orig_argv = [path]
     probes = [_probe(each) for each in setup["probes"]]
     sys.path.append(folder)

@@ -144,6 +144,13 @@ def test_what_lies_beside_the_file_comes_last(folder):
         assert worker.call("f", seconds=20) == 5
 
 
+def test_what_the_checker_can_import_from_elsewhere_the_file_can_too(folder, tmp_path, monkeypatch):
+    write(tmp_path, "value = 7", "elsewhere.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    with Worker(write(folder, "import elsewhere\nf = lambda: elsewhere.value", "e.py")) as worker:
+        assert worker.call("f", seconds=20) == 7
+
+
 @pytest.mark.parametrize("source", [
     "\ufeffword = 'ä'".encode(), "# coding: latin-1\nword = 'ä'".encode("latin-1"),
 ])  # fmt: skip
