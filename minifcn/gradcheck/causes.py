@@ -15,7 +15,7 @@ CAUSES = {
     "flipped": "the right answer, turned round along an axis",
     "shifted": "the right answer, moved by one; or windows that lie one too far",
     "axes_swapped": "axes in another order: a transpose that is missing, or one too many",
-    "wrong_order": "the right values in a wrong order: a reshape where a transpose is needed",
+    "transposed_memory": "the right values in a wrong order: a reshape where a transpose is needed",
     "kernel_flipped": "the weight read with its kernel flipped",
     "kernel_axes_swapped": "the weight read with its two kernel axes exchanged",
     "channel_axes_swapped": "the weight read with its two channel axes exchanged",

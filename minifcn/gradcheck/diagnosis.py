@@ -55,9 +55,17 @@ def _named(trials, failing, names, operation) -> Finding | None:
     wrong = [name for name in names if any(trial.fails(name) for trial in answered)]
     search = _Search(trials, operation)
     explanations = {name: search.explain(name) for name in wrong}
+    if explanations.get("argmax") == [] and all(map(_argmax_follows, answered)):
+        del explanations["argmax"]
     if not all(explanations.values()):
         return _partly(explanations) or None
     return _joined(explanations)
+
+
+def _argmax_follows(trial: Trial) -> bool:
+    """Where y is right, argmax is."""
+    y, argmax = trial.wrong("y"), trial.wrong("argmax")
+    return y is not None and argmax is not None and not (argmax & ~y).any()
 
 
 def _joined(explanations: dict[str, list[Explanation]]) -> Finding:

@@ -67,21 +67,18 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
         add("kernel_flipped" if both == (0, 1) else "flipped",
             f"{{array}} is flipped along {letters[both[0]]} and {letters[both[1]]}",
             lambda a, t: np.flip(a, both))  # fmt: skip
-    for order in itertools.permutations(range(right.ndim)):
-        if order == tuple(range(right.ndim)):
-            continue
+    for order in _orders(right.ndim):
         cause = order_cause(trial.function, name, order)
         words = ", ".join(letters[k] for k in order)
         image = not name.startswith(("dw", "w")) and right.transpose(order).shape != right.shape
         add("wrong_shape" if image else cause,
             f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
             lambda a, t, order=order: a.transpose(order))  # fmt: skip
-        add(cause, f"{{array}} has the order ({words}) in memory, reshaped to the right shape, "
-            "where a transpose is needed",
-            lambda a, t, order=order: a.transpose(order).reshape(a.shape))  # fmt: skip
         if letters[0] == "ki":
             add(cause, f"{{array}} has its axes in the order ({words}), and the kernel flipped",
                 lambda a, t, order=order: a[::-1, ::-1].transpose(order))  # fmt: skip
+    for cause, words, change in misreadings(trial.function, name, letters):
+        add(cause, f"{{array}} is {words}", lambda a, t, change=change: change(a))
     for axis, letter in enumerate(letters):
         for step, words in ((1, "up"), (-1, "down")):
             add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
@@ -95,8 +92,8 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
     add("wrong_shape", "{array} has the right values, but lost its axes of extent 1 (np.squeeze)",
         lambda a, t: a.squeeze() if 1 in a.shape else None)  # fmt: skip
     found += left_out(name, letters)
-    add("wrong_order", "{array} holds the right values in a wrong order: look at each reshape and "
-        "transpose (a reshape never exchanges axes)",
+    add("transposed_memory", "{array} holds the right values in a wrong order: look at each "
+        "reshape and transpose (a reshape never exchanges axes)",
         lambda a, t: t.got[name] if _same_values(a, t, name) else None)  # fmt: skip
     return found
 
@@ -109,6 +106,32 @@ def _same_values(right: np.ndarray, trial: Trial, name: str) -> bool:
         return False
     a, b = np.sort(right, axis=None), np.sort(got, axis=None)
     return bool((np.abs(a - b) <= 1e-6 * np.abs(a).max()).all())
+
+
+def _orders(axes: int) -> list[tuple[int, ...]]:
+    """All orders of so many axes but the right one."""
+    return list(itertools.permutations(range(axes)))[1:]
+
+
+def misreadings(function: str, name: str, letters: tuple[str, ...]) -> Iterator[tuple]:
+    """(cause, words, change): an array in one order of its axes, reshaped as if in another."""
+    same = tuple(range(len(letters)))
+    for written, read in itertools.product([same, *_orders(len(letters))], repeat=2):
+        if written == read:
+            continue
+        orders = [", ".join(letters[k] for k in order) for order in (written, read)]
+        moved = read if written == same else written
+        yield (
+            order_cause(function, name, moved) if same in (written, read) else "axes_swapped",
+            f"laid out as ({orders[0]}) and reshaped as if it were ({orders[1]}), where a "
+            "transpose is needed",
+            lambda a, written=written, read=read: _reread(a, written, read),
+        )
+
+
+def _reread(array: np.ndarray, written: tuple[int, ...], read: tuple[int, ...]) -> np.ndarray:
+    memory = array.transpose(written).reshape([array.shape[k] for k in read])
+    return memory.transpose(np.argsort(read))
 
 
 def order_cause(function: str, name: str, order: tuple[int, ...]) -> str:
@@ -264,14 +287,20 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or array == "y":
             continue
         letters = axis_names(array, value.ndim)
-        for order in itertools.permutations(range(value.ndim)):
-            if order == tuple(range(value.ndim)) or (array != "weight" and order[0] != 0):
-                continue
-            cause = order_cause(trial.function, array, order)
-            words = ", ".join(letters[k] for k in order)
-            for how, change in _reorderings(order, array == "weight"):
-                yield candidate(cause, f"{{array}} comes out as if {array} were {how} ({words})",
-                                _with(array, value.ndim, change))  # fmt: skip
+        for cause, words, change in misreadings(trial.function, array, letters):
+            yield candidate(cause, f"{{array}} comes out as if {array} were {words}",
+                            _with(array, value.ndim, change))  # fmt: skip
+        if array == "weight" and value.ndim == 4:
+            for order in _orders(4):
+                words = ", ".join(letters[k] for k in order)
+                yield candidate(order_cause(trial.function, array, order), "{array} comes out as "
+                                f"if the weight were flipped and transposed to ({words})",
+                                _with(array, 4, lambda w, order=order:
+                                      w[::-1, ::-1].transpose(order)))  # fmt: skip
+        for kind in ("float16", "float32"):
+            yield candidate("wrong_dtype", f"{{array}} comes out as if {array} were rounded to "
+                            f"{kind}", _with(array, value.ndim, lambda a, kind=kind:
+                                             a.astype(kind).astype(a.dtype)))  # fmt: skip
         for part in left_out(array, letters):
             if "passed" in part.sentence:
                 continue
@@ -300,24 +329,6 @@ def _with(array: str, axes: int, change: Callable[[np.ndarray], np.ndarray | Non
         return trial.arguments | {array: value}
 
     return changed
-
-
-def _reorderings(order: tuple[int, ...], also_flipped: bool) -> Iterator[tuple[str, Callable]]:
-    inverse = tuple(np.argsort(order))
-    yield "transposed to the order", lambda a: a.transpose(order)
-    yield (
-        "stored in the order",
-        lambda a: a.reshape([a.shape[k] for k in order]).transpose(inverse),
-    )
-    yield (
-        "transposed and then reshaped back from the order",
-        lambda a: a.transpose(order).reshape(a.shape),
-    )
-    if also_flipped:
-        yield (
-            "flipped, and transposed to the order",
-            lambda a: a[::-1, ::-1].transpose(order) if a.ndim == 4 else None,
-        )
 
 
 def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:

@@ -186,7 +186,7 @@ def bias_gradients(axes: int) -> list[Mistake]:
     for count in range(axes + 1):
         for over in itertools.combinations(range(axes), count):
             if over != right:
-                words = f"is dy summed over the axes {over}, not over {right}" if over else "is dy itself, not summed"
+                words = f"is dy summed over the axes {over or 'none'}, not over {right}"
                 returned("bias_axes", words, f"dy.sum(axis={over})")
             if set(over) < set(right):
                 left = " and ".join(name for k, name in enumerate(names) if k not in over)
@@ -332,6 +332,9 @@ CONV2D = [
             PADDED, (GRADIENTS, "return dx[:, :, p.columns:p.columns + w], dweight, dbias")),
     mistake("padding_not_cropped", "{array} still has the padding of its columns",
             PADDED, (GRADIENTS, "return dx[:, p.rows:p.rows + h], dweight, dbias")),
+    mistake("padding_axes_swapped", "{array} has the padding of columns cut off its rows, and the "
+            "other way round", PADDED, (GRADIENTS, "return dx[:, p.columns:p.columns + h, "
+            "p.rows:p.rows + w], dweight, dbias")),
     mistake("wrong_shape", "{array} is empty where the padding is 0: p:-p is then 0:0",
             PADDED, (GRADIENTS, "return dx[:, p.rows:-p.rows, p.columns:-p.columns], "
                      "dweight, dbias")),
@@ -581,6 +584,9 @@ MAX_POOL2D = [
           ("decodes the place in the window with its height, not its width",
            "(a + ((best // width - a) * size[1] + best % width - b) // size[0]) * width + b "
            "+ ((best // width - a) * size[1] + best % width - b) % size[0]"),
+          ("decodes the place in the window with the stride, not with its size",
+           "(a + ((best // width - a) * size[1] + best % width - b) // stride[1]) * width + b "
+           "+ ((best // width - a) * size[1] + best % width - b) % stride[1]"),
           ("decodes the place in a clipped window with the whole window's width",
            "(a + ((best // width - a) * min(size[1], width - b) + best % width - b) // size[1]) "
            "* width + b + ((best // width - a) * min(size[1], width - b) + best % width - b) "
@@ -686,6 +692,8 @@ MAX_POOL2D = [
           ("column * h + row", "best % dx.shape[1], best // dx.shape[1]"),
           ("w + 1 in place of w", "best // (width + 1), best % (width + 1)"),
           ("w - 1 in place of w", "best // max(width - 1, 1), best % max(width - 1, 1)"))],
+    mistake("channels_mixed", "the gradients of all channels land in the first",
+            (POOL_DX, POOL_DX.replace(", c] +=", ", 0] +="))),
     mistake("image_ignored", "the gradients of all images land in the first",
             (POOL_DX, POOL_DX.replace("dx[n,", "dx[0,"))),
     *dy_mistakes(),
