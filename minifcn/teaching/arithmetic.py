@@ -91,6 +91,8 @@ def label(thing) -> str:
     if np.ndim(thing.cells):
         return thing.array.name
     index = thing.array.index(thing.cells)
+    if index == ():
+        return thing.array.name
     return f"{thing.array.name}[{','.join(map(str, index))}]"
 
 
@@ -101,7 +103,10 @@ def number(place: re.Match, notes: list, writes: list, digits=digits) -> str:
     value = {"b": "before", "a": "added"}.get(kind, "value")
     text = digits(getattr(thing, value))
     if text is None:
-        return label(thing) if hasattr(thing, "array") else str(thing.value)
+        if hasattr(thing, "array"):
+            return label(thing)
+        shape = getattr(thing.value, "shape", None)
+        return str(thing.value) if shape is None else f"array of {' × '.join(map(str, shape))}"
     after_operator = re.search("[-+·/%@*] $", place.string[:place.start()])
     before_power = place.string[place.end():].startswith(" **")
     return f"({text})" if text[0] == "-" and (after_operator or before_power) else text

@@ -112,7 +112,7 @@ class Export:
         strides = [math.prod(array.shape[k + 1:]) for k in range(len(array.shape))]
         written = [write.value for step in self.trace.steps for write in step._writes
                    if getattr(write, "array", None) is array]
-        values = np.concatenate([np.reshape(each, -1).astype(float) for each in
+        values = np.concatenate([np.abs(np.reshape(each, -1)).astype(float) for each in
                                  [*written, () if array.initial is None else array.initial]])
         return {"name": array.name, "shape": array.shape, "strides": strides,
                 "start": self.starts[array.name], "cells": array.array.size,
