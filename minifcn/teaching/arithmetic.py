@@ -139,7 +139,8 @@ def _template(node: ast.stmt, notes: list, writes: list) -> Template:
         return Template("", text(right.of(node.value)), "")
     if isinstance(node, ast.Expr):
         added = getattr(writes[0], "added", None) is not None
-        return Template(ast.unparse(left.of(node.value)), "⟨b0⟩ + ⟨a0⟩" if added else "⟨w0⟩", "⟨w0⟩")
+        value = "⟨b0⟩ + ⟨a0⟩" if added else "⟨w0⟩"
+        return Template(ast.unparse(left.of(node.value)), value, "⟨w0⟩")
     if isinstance(node, ast.Return):
         values = [text(right.of(write.node)) for write in writes]
         return Template(f"return {bare(left.of(node.value))}", ", ".join(values),

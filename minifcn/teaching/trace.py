@@ -672,7 +672,8 @@ class Target:
             if isinstance(value, np.ndarray):
                 recorder.bind(name, value, k)
             elif is_number(value):
-                recorder.frame.writes.append(Number(name, recorder.frame.source.name, value, node=k))
+                function = recorder.frame.source.name
+                recorder.frame.writes.append(Number(name, function, value, node=k))
             return
         array = recorder.array_of(self.base, recorder.texts[k])
         cells = array.cells(self.base)[index]
@@ -793,14 +794,13 @@ def trace(function: Callable, *arguments, **options) -> Trace:
         with using("reference"):
             result = recorder.run(plain_function, (*first, *arguments), options, top=True)
     except (Exception, SystemExit) as raised:
-        if recorder.too_large is None and not recorder.steps and not isinstance(raised, ValueError):
-            raise ValueError(f"line {recorder.last.line if recorder.last else source.first} raised "
-                             f"{type(raised).__name__}: {raised}, before the first step") from raised
-        if recorder.too_large is not None or not recorder.steps:
-            raise recorder.too_large or raised from None
         error = raised
     if recorder.too_large is not None:
         raise recorder.too_large
+    if error is not None and not recorder.steps:
+        line = recorder.last.line if recorder.last else source.first
+        raise error if isinstance(error, ValueError) else ValueError(
+            f"{name} raised {type(error).__name__} at line {line}, before its first step: {error}")
     if not recorder.steps or not recorder.arrays:
         raise ValueError(f"{name} neither reads nor writes a cell of an array, so there is "
                          "nothing to step through")

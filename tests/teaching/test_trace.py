@@ -178,7 +178,7 @@ def test_softmax_cross_entropy(n, w, classes, reduction, weighted):
 @SMALL
 @given(convolutions())
 def test_students_own_convolutions(case):
-    x, weight, bias, stride, padding = case
+    x, weight, _, stride, padding = case
     for forward in (students.im2col_forward, students.running_sum_forward):
         trace = check(minifcn.trace(forward, *case), forward(*case))
         np.testing.assert_allclose(trace.result, reference.conv2d_forward(*case), atol=1e-5)
@@ -214,7 +214,7 @@ def test_a_step_has_its_line_reads_writes_and_arithmetic():
     assert step.arithmetic == \
         "y[0,0,0,0] += x[0,0,0,0] * weight[0,0,0,0]  ->  3.5 + 1 · 0.5 = 4"
     assert step.locals["i"] == 0 and step.locals["c"] == 0
-    assert step.tests == ()
+    assert step.tests == ("0 <= 0 < 3 and 0 <= 0 < 3 is true",)
     lines = Path(reference.conv2d.__file__).read_text(encoding="utf-8").split("\n")
     assert all(step.code == lines[step.line - 1].strip() for step in trace.steps)
 
