@@ -27,7 +27,8 @@ NETWORK = {"stride": 8, "width": 0.25, "fc_channels": None, "geometry": "exact",
 RECIPE = {"steps": None, "epochs": 30, "batch": 4, "accumulate": 1, "optimizer": "adam",
           "rate": None, "momentum": 0.9, "decay": None, "schedule": "one-cycle", "loss": "mean",
           "class_weights": "none", "crop": None, "flip": 0.0, "scale": [1.0, 1.0], "colour": 0.0,
-          "seed": 0, "evaluate_every": 0, "patience": 0}
+          "seed": 0, "evaluate_every": 0, "patience": 0,
+          "tensorboard": False}
 START = {"dataset": None, "start": None, "new_classes": False}
 CHANGEABLE = ("steps", "epochs", "data")        # when a run is resumed
 LENGTH = ("steps", "epochs")
@@ -115,7 +116,8 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
         say(f"FCN-{model.stride}s, width {model.config['width']:g}, {parameters:,} parameters, "
             f"{model.classes} classes; {len(data)} images to train on, {len(validation)} to "
             f"validate; {recipe.steps} steps of {recipe.batch * recipe.accumulate} images")
-    trainer = Trainer(model, data, recipe, validation, folder, source=settings, say=say)
+    trainer = Trainer(model, data, recipe, validation, folder, source=settings, say=say,
+                      tensorboard=settings["tensorboard"])
     write_config(folder, settings)
     return trainer
 
@@ -158,7 +160,8 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
     recipe = Recipe.from_dict(state.recipe)
     if "steps" in given or "epochs" in given:
         recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
-    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say)
+    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say,
+                      tensorboard=settings["tensorboard"])
     step = state.progress.step
     if step > recipe.steps or trainer.finished:
         if say:

@@ -65,6 +65,8 @@ def add_arguments(parser) -> None:
     recipe.add_argument("--seed", type=int, help="default: 0")
     recipe.add_argument("--evaluate-every", type=int, metavar="STEPS",
                         help="on the split val; default: once an epoch")
+    recipe.add_argument("--tensorboard", action="store_true", default=None,
+                        help="also write the log as TensorBoard's event files, RUN/tensorboard")
     recipe.add_argument("--patience", type=int, metavar="N",
                         help="stop early, after N evaluations without a better mean IU "
                              "(default: never)")
