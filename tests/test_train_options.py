@@ -232,3 +232,14 @@ def test_without_tensorboardx_nothing_is_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     error = fails(capsys, *SHORT, "--steps", "1", "--tensorboard", "--out", tmp_path / "new")
     assert "pip install tensorboardX" in error and not (tmp_path / "new").exists()
+
+
+def test_a_run_that_stopped_early_goes_on_with_another_patience(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "r")]
+    assert main([*SHORT, "--steps", "30", "--rate", "1e-12", "--evaluate-every", "1", "--patience",
+                 "2", *out]) == 0
+    assert "stopped early: nothing better in 2 evaluations" in capsys.readouterr().out
+    assert main(["train", "--resume", *out, "--steps", "40"]) == 0
+    assert "at step 3 of 40; it stopped early, another --patience" in capsys.readouterr().out
+    assert main(["train", "--resume", *out, "--steps", "40", "--patience", "4"]) == 0
+    assert "nothing better in 4 evaluations" in capsys.readouterr().out

@@ -27,10 +27,9 @@ NETWORK = {"stride": 8, "width": 0.25, "fc_channels": None, "geometry": "exact",
 RECIPE = {"steps": None, "epochs": 30, "batch": 4, "accumulate": 1, "optimizer": "adam",
           "rate": None, "momentum": 0.9, "decay": None, "schedule": "one-cycle", "loss": "mean",
           "class_weights": "none", "crop": None, "flip": 0.0, "scale": [1.0, 1.0], "colour": 0.0,
-          "seed": 0, "evaluate_every": 0, "patience": 0,
-          "tensorboard": False}
+          "seed": 0, "evaluate_every": 0, "patience": 0, "tensorboard": False}
 START = {"dataset": None, "start": None, "new_classes": False}
-CHANGEABLE = ("steps", "epochs", "data")        # when a run is resumed
+CHANGEABLE = ("steps", "epochs", "patience", "data")        # when a run is resumed
 LENGTH = ("steps", "epochs")
 CONFIG = "config.toml"
 
@@ -78,7 +77,7 @@ def gather(arguments) -> dict:
         recipe = {name: value for name, value in recipe.items() if name not in NETWORK}
     given: dict = {}
     for source in (recipe, filed, typed):
-        if source.keys() & {"steps", "epochs"}:     # the one replaces the other
+        if source.keys() & set(LENGTH):     # the one replaces the other
             given = {name: value for name, value in given.items() if name not in LENGTH}
         given |= source
     options.check_paths(given)
@@ -155,9 +154,9 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
                              f"{settings[name]}; leave it out, or start another run")
-    settings |= {name: given[name] for name in ("data",) if name in given}
+    settings |= {name: given[name] for name in ("data", "patience") if name in given}
     data, validation = open_splits(settings)
-    recipe = Recipe.from_dict(state.recipe)
+    recipe = replace(Recipe.from_dict(state.recipe), patience=settings["patience"])
     if "steps" in given or "epochs" in given:
         recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
     trainer = Trainer(model, data, recipe, validation, folder, state, settings, say,
@@ -165,9 +164,9 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
     step = state.progress.step
     if step > recipe.steps or trainer.finished:
         if say:
-            early = " (stopped early)" if trainer.stopped_early else ""
-            say(f"nothing to do: the run in {folder} is at step {step} of {recipe.steps}{early}; "
-                "--steps or --epochs lengthen it")
+            longer = ("it stopped early, another --patience lengthens it" if trainer.stopped_early
+                      else "--steps or --epochs lengthen it")
+            say(f"nothing to do: the run in {folder} is at step {step} of {recipe.steps}; {longer}")
         return None
     foresee_memory(model, recipe, data)
     if say:

@@ -31,7 +31,7 @@ def add_arguments(parser) -> None:
                              "own, RUN/config.toml")
     parser.add_argument("--resume", action="store_true",
                        help="continue the run in RUN to the same bits as if it had never stopped; "
-                            "only --steps or --epochs may change")
+                            "only --steps, --epochs and --patience may change")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
                        help="start from its weights: FCN-16s from 32s, 8s from 16s, or fine-tuning")
     parser.add_argument("--new-classes", action="store_true", default=None,
