@@ -58,6 +58,11 @@ def test_the_python_of_the_readme_runs_and_learns(tmp_path, monkeypatch):
     assert loss < 0.95 * -(shares * np.log(shares)).sum()       # more than how frequent they are
     assert names["report"].ok and names["mask"].shape == (64, 64)
     assert minifcn.load("shapes.safetensors").config == model.config
+    (trainer,) = re.findall(r"`(minifcn\.training\.Trainer\(.*?\.run\(\))`",
+                            PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
+    names["validation"] = Shapes(1, (64, 64), seed=1)
+    eval(" ".join(trainer.split()).replace("steps=500", "steps=1"), names)
+    assert Path("run/best.safetensors").exists()
 
 
 @pytest.fixture

@@ -30,7 +30,11 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        arguments, unknown = build_parser().parse_known_args(argv)
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:        # the shell asks how a line may go on
+            import argcomplete
+            argcomplete.autocomplete(parser)
+        arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             arguments.parser.error(unexpected(unknown[0], arguments.parser))
         if arguments.threads is not None:

@@ -31,7 +31,7 @@ def add_arguments(parser) -> None:
                              "own, RUN/config.toml")
     parser.add_argument("--resume", action="store_true",
                        help="continue the run in RUN to the same bits as if it had never stopped; "
-                            "only --steps or --epochs may change")
+                            "only --steps, --epochs and --patience may change")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
                        help="start from its weights: FCN-16s from 32s, 8s from 16s, or fine-tuning")
     parser.add_argument("--new-classes", action="store_true", default=None,
@@ -65,6 +65,8 @@ def add_arguments(parser) -> None:
     recipe.add_argument("--seed", type=int, help="default: 0")
     recipe.add_argument("--evaluate-every", type=int, metavar="STEPS",
                         help="on the split val; default: once an epoch")
+    recipe.add_argument("--tensorboard", action="store_true", default=None,
+                        help="also write the log as TensorBoard's event files, RUN/tensorboard")
     recipe.add_argument("--patience", type=int, metavar="N",
                         help="stop early, after N evaluations without a better mean IU "
                              "(default: never)")
