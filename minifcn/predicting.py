@@ -112,7 +112,8 @@ def _files(folder: Path, out: Path, recursive: bool) -> Iterator[Path]:
 def natural(path: Path) -> list[list[tuple[int, str]]]:
     """Sorts numbers in names by their value."""
     return [[(int(part), "") if part.isdecimal() else (-1, part)
-             for part in re.split(r"(\d+)", name)] for name in path.parts]
+             for part in re.split(r"(\d+)", name)]
+            for name in (*path.parent.parts, path.stem, path.suffix)]
 
 
 def skipped_text(skipped: Counter[str]) -> str:
@@ -121,7 +122,7 @@ def skipped_text(skipped: Counter[str]) -> str:
         [f"{number} {suffix}" for suffix, number in skipped.most_common()]
     advice = dict.fromkeys(filter(None, map(advice_for, skipped)))
     return f"skipped {skipped.total()}: {', '.join(kinds)}" + "".join(
-        f"; to read these: {each}" for each in advice)
+        f"; to read such pictures: {each}" for each in advice)
 
 
 # -- what is written ------------------------------------------------------------------------------

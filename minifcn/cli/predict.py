@@ -45,7 +45,6 @@ def run(arguments) -> int:
     images, skipped = predicting.find_images(arguments.images, out, arguments.recursive)
     earlier = predicting.read_manifest(out)
     names = dict(zip(images, predicting.output_names(images, out, earlier)))
-    out.mkdir(parents=True, exist_ok=True)
     if skipped:
         progress.say(f"minifcn: {predicting.skipped_text(skipped)}", sys.stderr)
     failed: list[dict] = []
@@ -59,19 +58,22 @@ def run(arguments) -> int:
         try:
             for each in predicting.segmented(model, paths, arguments.scale, arguments.probabilities,
                                              available_memory, refuse):
+                out.mkdir(parents=True, exist_ok=True)
                 written.append(write(each, model, out, names[each.path], arguments))
         finally:        # also after Ctrl-C: what is written is listed
-            predicting.write_manifest(out, predicting.merged(earlier, written, out))
+            if written:
+                predicting.write_manifest(out, predicting.merged(earlier, written, out))
     if arguments.json:
         print(json.dumps({"model": arguments.model, "out": str(out),
                           "manifest": str(out / predicting.MANIFEST), "pictures": written,
                           "failed": failed, "skipped": skipped}, indent=2))
-    elif not arguments.quiet:
+    elif written and not arguments.quiet:
         progress.say(f"{len(written)} mask{'s' * (len(written) != 1)} in {out}; "
                      f"{out / predicting.MANIFEST} says which belongs to which picture")
-    if failed:
-        progress.say(f"minifcn: {len(failed)} of {len(images)} images could not be read; "
-                     f"the others are in {out}", sys.stderr)
+    if failed and len(images) > 1:
+        others = f"the others are in {out}" if written else "nothing was written"
+        progress.say(f"minifcn: {len(failed)} of {len(images)} images could not be read; {others}",
+                     sys.stderr)
     return 2 if failed else 0
 
 
@@ -91,6 +93,8 @@ def check(arguments) -> None:
     checkpoint_file(model)
     if not images:
         raise ValueError(f"no picture is given: minifcn predict {model} PICTURE")
+    if Path(arguments.out).exists() and not Path(arguments.out).is_dir():
+        raise ValueError(f"--out {arguments.out} is not a folder")
     if not 0 < arguments.scale <= 100:
         raise ValueError(f"--scale must be above 0, at most 100, not {arguments.scale:g}")
     if not 0 <= arguments.alpha <= 1:

@@ -272,7 +272,7 @@ def _missing(file: BinaryIO) -> str | None:
         return None
     suffix = {b"avi": ".avif", b"hei": ".heic", b"hev": ".heic", b"mif": ".heic"}.get(head[8:11])
     advice = suffix and advice_for(suffix)
-    return advice and f"is a {suffix[1:].upper()} picture; to read these: {advice}"
+    return advice and f"is {suffix[1:].upper()}; to read such pictures: {advice}"
 
 
 def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:
