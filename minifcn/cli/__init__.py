@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import minifcn
 
@@ -71,6 +74,16 @@ def unexpected(word: str, parser: argparse.ArgumentParser) -> str:
         return f"unexpected argument {word!r}"
     word = word.split("=")[0]
     return f"there is no option {word}{nearest(word, list(parser._option_string_actions))}"
+
+
+def program() -> str:
+    """How this program was called: what a command begins with that works when it is pasted."""
+    called = Path(sys.argv[0])
+    if called.stem == "__main__":
+        return shlex.join([sys.executable, "-m", "minifcn"])
+    found = shutil.which("minifcn")
+    same = called.stem != "minifcn" or (found and os.path.abspath(found) == os.path.abspath(called))
+    return "minifcn" if same else shlex.quote(str(called))
 
 
 def set_threads(threads: int) -> None:

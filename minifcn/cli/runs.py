@@ -271,9 +271,11 @@ def build_recipe(settings: dict, data) -> Recipe:
         decay = 0.0 if optimizer == "adam" else 5e-4
     settings |= {"rate": rate, "decay": decay}
     weights = None
-    if settings["class_weights"] == "median":
+    if settings["class_weights"] != "none":
         labels = (sample.labels for sample in data)
-        weights = tuple(map(float, median_frequency(labels, len(data.class_names), data.ignore)))
+        power = {"median": 1.0, "root": 0.5}[settings["class_weights"]]
+        weights = tuple(map(float, median_frequency(labels, len(data.class_names), data.ignore)
+                            ** power))
     crop = settings["crop"]
     recipe = Recipe(
         steps=1, batch=settings["batch"], accumulate=settings["accumulate"], optimizer=optimizer,

@@ -55,8 +55,9 @@ def add_arguments(parser) -> None:
                         help="default: one-cycle")
     recipe.add_argument("--loss", choices=("mean", "sum", "sum_per_image"),
                         help="over the pixels; sum_per_image is the paper's (default: mean)")
-    recipe.add_argument("--class-weights", choices=("none", "median"),
-                        help="median-frequency weights in the loss (default: none)")
+    recipe.add_argument("--class-weights", choices=("none", "median", "root"),
+                        help="median-frequency weights in the loss, or their square roots "
+                             "(default: none)")
     recipe.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="random windows")
     recipe.add_argument("--flip", type=float, metavar="P", help="probability (default: 0)")
     recipe.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"),
