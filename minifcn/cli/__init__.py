@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import minifcn
 
-COMMANDS = ("demo", "data", "train", "evaluate", "predict", "summary", "step", "check",
-            "doctor")
+COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary", "step",
+            "check", "doctor")
 
 
 class Parser(argparse.ArgumentParser):

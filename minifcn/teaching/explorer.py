@@ -13,6 +13,7 @@ Followed from layer to layer back to the image, that is the receptive field.
 from __future__ import annotations
 
 import base64
+import html
 import io
 import zlib
 from collections.abc import Sequence
@@ -34,8 +35,33 @@ COMPLETE = 1_500_000        # numbers of the layers whose every product can be l
 GRADIENT_CELLS = 4_096      # of a layer's gradient: more channels where maps are small
 MAP_BITS, GRADIENT_BITS = 15, 11        # of the mantissa: four digits and more, three digits
 GRID = 4                    # rows and columns of the pixels whose gradients are shown
+PITCH, LABEL, LANE = 112, 42, 30            # of the drawing: columns, names, room for arrows
+SIDES = (96, 82, 72, 62, 54, 48)           # and its tiles, of the six sizes of cells
 TILE, GAP = 128, 12         # pixels of the poster
 ZERO, BLUE, ORANGE = (247, 247, 247), (33, 102, 172), (217, 119, 6)
+
+MAP = """<div class="map" tabindex="0" role="application" aria-label="{}: click, or move with the arrow \
+keys"><canvas></canvas><span class="field" hidden></span><span class="cursor"></span></div>"""
+VIEW = f"""\
+<label class="shown">Every layer shows <select><option value="">what it holds</option>\
+{{options}}</select></label>
+<div class="network" role="group" aria-label="The network: choose a layer">{{drawing}}
+<p class="legend"><span class="next">next layer</span><span class="skip">skip</span>\
+<span class="upsampling">upsampling</span><span class="seen">what the chosen cell is made of</span></p>
+</div>
+<section class="chosen" aria-label="The chosen cell">
+<h2></h2>
+<p class="caption" aria-live="polite"></p>
+<div class="pair">
+<figure><figcaption>What it sees of the picture</figcaption>{MAP.format("The picture")}</figure>
+<figure><figcaption class="does"></figcaption>{MAP.format("The map")}</figure>
+</div>
+<div class="channels" role="group" aria-label="Channels"></div>
+<h3>How this number is made</h3><div class="sums"></div>
+<h3>The scores here</h3><div class="scores"></div>
+<h3>All that it is made of</h3><div class="way"></div>
+</section>
+"""
 
 
 class Span(NamedTuple):
@@ -308,27 +334,93 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
                         "columns": [reads(page.plans[1], across, source, j)
                                     for j in range(across.grid.size)]}
                        for source in page.inputs[name]],
-            "place": place_of(down, described), "scores": is_score(name), "channels": chosen,
+            "place": place_of(down, described), "known": name in layers, "scores": is_score(name),
+            "channels": chosen, "labels": labels_of(name, model),
             # the page cuts the output out of the upsampled scores, if it has them
             "map": encoded(values[..., chosen], MAP_BITS) if name in layers and not (
                 name == "output" and page.inputs[name][0] in layers) else None,
             "weight": encoded(weight, MAP_BITS) if name in complete and weight is not None else None,
-            "absent": "Its products are not on this page: they take all channels of "
+            "absent": None if name in complete or weight is None else "Its products are not on this page: they take all channels of "
                       f"{' and '.join(page.inputs[name]) or 'it'} and the weights of {name}, "
                       f"{0 if weight is None else weight.size:,} numbers.",
             "bias": bias, "relu": getattr(modules.get(name), "relu", False),
         })
     return {"network": page.network, "size": image.shape[:2], "picture": png(Image.fromarray(image)),
             "classes": model.class_names, "palette": model.palette,
-            "colours": ["red", "green", "blue"][::1 if model.preprocessing.order == "RGB" else -1],
             "mask": encoded(page.maps["output"].argmax(axis=2)[..., None], MAP_BITS),
-            "layers": described, "first": first_pixel(page),
+            "layers": described, "view": view(page, model, described), "first": first_pixel(page),
             "pixels": [{"row": pixel.row, "column": pixel.column, "winner": pixel.winner,
-                        "score": pixel.score,
+                        "meaning": f"So much the score of {model.class_names[pixel.winner]} at row "
+                                   f"{pixel.row}, column {pixel.column} grows when this grows by 1.",
                         "gradients": {name: {"channels": each.channels,
                                              "map": encoded(each.values, GRADIENT_BITS)}
                                       for name, each in pixel.gradients.items()}}
                        for pixel in page.pixels]}
+
+
+def view(page: Explorer, model: FCN, described: list[dict]) -> str:
+    """The page's HTML, which the script fills."""
+    options = [f'<option value="{index}">the gradient of {html.escape(model.class_names[winner])} '
+               f"at row {row}, column {column}, {score:.4g}</option>"
+               for index, (row, column, winner, score, _) in enumerate(page.pixels)]
+    return VIEW.format(options="".join(options), drawing=drawing(page, described))
+
+
+def drawing(page: Explorer, described: list[dict]) -> str:
+    """The network as HTML: a button of each layer, and arrows between them."""
+    tops = [sum(SIDES[:row]) + row * (LABEL + LANE) for row in range(len(SIDES) + 1)]
+    width, height = 7 * PITCH, tops[-1]
+    boxes, buttons = {}, []
+    for layer in described:
+        (row, column), (tall, wide, channels), name = layer["place"], layer["size"], layer["name"]
+        side = SIDES[row - 1]
+        box = boxes[name] = Box(row, (column - 0.5) * PITCH, tops[row - 1],
+                                tops[row - 1] + side + LABEL, tops[row - 1] + side / 2,
+                                side * wide / max(tall, wide) / 2)
+        margin = (side - side * tall / max(tall, wide)) / 2 / PITCH
+        buttons.append(
+            f'<button class="layer" title="{layer["says"]}" {"" if layer["known"] else "disabled"} '
+            f'style="left:{(box.x - PITCH / 2) / width:.3%};top:{box.top / height:.3%};'
+            f'width:{PITCH / width:.3%}"><span class="tile" style="margin:{margin:.3%} 0;'
+            f'width:{2 * box.half / PITCH:.3%};aspect-ratio:{wide}/{tall}">'
+            f'<canvas></canvas><span class="field"></span></span>'
+            f"<b>{name}</b><small>{tall} × {wide} × {channels}</small></button>")
+    arrows = [arrow(boxes[source], boxes[name], kind_of(source), kind_of(name))
+              for name, sources in page.inputs.items() for source in sources]
+    return (f'<div class="sheet" style="aspect-ratio:{width}/{height}">'
+            f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(arrows)}</svg>'
+            f"{''.join(buttons)}</div>")
+
+
+class Box(NamedTuple):
+    """Where a layer is drawn: its row, the middle, top and foot, and the middle of its tile."""
+
+    row: int
+    x: float
+    top: float
+    foot: float
+    y: float
+    half: float     # of the width of the tile
+
+
+def arrow(a: Box, b: Box, source: str, kind: str) -> str:
+    """Along a row, to the row below or above, and, for the skips, under their own row."""
+    if source == "pool" and a.row == b.row and b.x > a.x + PITCH:
+        kind = "skip"
+        way = f"M{a.x} {a.foot}v2q0 6 6 6H{b.x - 6}q6 0 6-6v-2m-4 4l4-5l4 5"
+    elif a.row < b.row:
+        way = f"M{a.x} {a.foot}v11q0 6-6 6H{b.x + 6}q-6 0-6 6V{b.top - 4}m-4-5l4 5l4-5"
+    elif a.x == b.x:
+        way = f"M{a.x} {a.top - 4}V{b.foot + 2}m-4 5l4-5l4 5"
+    elif a.row > b.row and source == "sum":
+        way = f"M{a.x} {a.top - 4}v-4q0-6 6-6H{b.x - 6}q6 0 6-6V{b.foot + 2}m-4 5l4-5l4 5"
+    elif a.row > b.row:
+        way = f"M{a.x + a.half + 4} {a.y}H{b.x - 6}q6 0 6-6V{b.foot + 2}m-4 5l4-5l4 5"
+    elif a.x < b.x:
+        way = f"M{a.x + a.half + 4} {a.y}H{b.x - b.half - 5}m-5-4l5 4l-5 4"
+    else:
+        way = f"M{a.x - a.half - 4} {a.y}H{b.x + b.half + 5}m5-4l-5 4l5 4"
+    return f'<path class="{kind}" d="{way}"/>'
 
 
 def first_pixel(page: Explorer) -> int:
@@ -362,6 +454,13 @@ def parameters_of(layer) -> tuple[np.ndarray | None, np.ndarray | None]:
     return parameters.get("weight"), parameters.get("bias")
 
 
+def labels_of(name: str, model: FCN) -> list[str] | None:
+    """Names of the channels, where they have any."""
+    if name == "image":
+        return ["red", "green", "blue"][::1 if model.preprocessing.order == "RGB" else -1]
+    return model.class_names if is_score(name) else None
+
+
 def is_score(name: str) -> bool:
     """Whether the channels of a layer are the classes."""
     return name.startswith(("score", "upscore", "fuse", "output"))
@@ -380,7 +479,7 @@ def place_of(step: Step, before: list[dict]) -> tuple[int, int]:
 
 
 def kind_of(name: str) -> str:
-    for start, kind in (("pool", "pool"), ("upscore", "upsample"), ("fuse", "sum"),
+    for start, kind in (("pool", "pool"), ("upscore", "upsampling"), ("fuse", "sum"),
                         ("output", "crop"), ("image", "image")):
         if name.startswith(start):
             return kind
