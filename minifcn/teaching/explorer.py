@@ -17,6 +17,7 @@ import html
 import io
 import zlib
 from collections.abc import Sequence
+from itertools import product
 from math import isqrt
 from typing import NamedTuple
 
@@ -40,14 +41,16 @@ SIDES = (96, 82, 72, 62, 54, 48)           # and its tiles, of the six sizes of 
 TILE, GAP = 128, 12         # pixels of the poster
 ZERO, BLUE, ORANGE = (247, 247, 247), (33, 102, 172), (217, 119, 6)
 
-MAP = """<div class="map" tabindex="0" role="application" aria-label="{}: click, or move with the arrow \
-keys"><canvas></canvas><span class="field" hidden></span><span class="cursor"></span></div>"""
+MAP = """\
+<div class="map" tabindex="0" role="application" aria-label="{}: click, or move with the arrow keys">\
+<canvas></canvas><span class="field" hidden></span><span class="cursor"></span></div>"""
 VIEW = f"""\
 <label class="shown">Every layer shows <select><option value="">what it holds</option>\
 {{options}}</select></label>
 <div class="network" role="group" aria-label="The network: choose a layer">{{drawing}}
 <p class="legend"><span class="next">next layer</span><span class="skip">skip</span>\
-<span class="upsampling">upsampling</span><span class="seen">what the chosen cell is made of</span></p>
+<span class="upsampling">upsampling</span>\
+<span class="seen">what the chosen cell is made of</span></p>
 </div>
 <section class="chosen" aria-label="The chosen cell">
 <h2></h2>
@@ -56,7 +59,7 @@ VIEW = f"""\
 <figure><figcaption>What it sees of the picture</figcaption>{MAP.format("The picture")}</figure>
 <figure><figcaption class="does"></figcaption>{MAP.format("The map")}</figure>
 </div>
-<div class="channels" role="group" aria-label="Channels"></div>
+<p class="rule"></p><div class="channels" role="group" aria-label="Channels"></div>
 <h3>How this number is made</h3><div class="sums"></div>
 <h3>The scores here</h3><div class="scores"></div>
 <h3>All that it is made of</h3><div class="way"></div>
@@ -160,12 +163,12 @@ class Passes:
         self.gradients: dict[str, np.ndarray] = {}
         for layer, original in zip(self.network.layers, model.layers):
             layer.parameters = original.parameters
-            # what no layer gives out: the image, and the sums that go into the next upsampling
-            source = inputs.get(layer.name, ("",))[0]
-            self.listen(layer, source if source.startswith(("image", "fuse_")) else None)
+            if layer.name in inputs:        # dropout is not
+                source = inputs[layer.name][0]
+                self.listen(layer, source if source.startswith(("image", "fuse_")) else None)
 
     def listen(self, layer, source: str | None) -> None:
-        """Keep what comes out of a layer, both ways; and what goes in, as the map ``source``."""
+        """Keep what comes out of a layer, both ways; and of a ``source`` that is no layer too."""
         forward, backward = layer.forward, layer.backward
 
         def listened_forward(x, *options):
@@ -277,8 +280,9 @@ class Explorer(Page):
 
 def coarse_grid(height: int, width: int) -> list[tuple[int, int]]:
     """16 pixels in the middle of the parts when rows and columns are cut into four."""
-    return list(dict.fromkeys(((2 * i + 1) * height // (2 * GRID), (2 * j + 1) * width // (2 * GRID))
-                              for i in range(GRID) for j in range(GRID)))
+    rows, columns = ([(2 * part + 1) * extent // (2 * GRID) for part in range(GRID)]
+                     for extent in (height, width))
+    return list(dict.fromkeys(product(rows, columns)))      # a small picture has fewer pixels
 
 
 def chosen_gradient(values: np.ndarray, scores: bool, channels: int) -> Gradient:
@@ -324,9 +328,10 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
         chosen = list(range(values.shape[2])) if is_score(name) else strongest(
             values.std(axis=(0, 1)), values.shape[2] if name in complete else channels)
         weight, bias = parameters_of(modules.get(name))
+        here = weight is not None and name in complete and complete.issuperset(page.inputs[name])
         described.append({
-            "name": name, "kind": kind_of(name), "says": says(down, page, model), "size": values.shape,
-            "step": down.grid.step, "origin": [down.grid.origin, across.grid.origin],
+            "name": name, "kind": kind_of(name), "says": says(down, page, model),
+            "size": values.shape, "step": down.grid.step, "origin": [down.grid.origin, across.grid.origin],
             "stride": down.stride, "padding": down.padding, "scale": scales.get(name, 1),
             "inputs": [{"from": source,
                         "rows": [reads(page.plans[0], down, source, i)
@@ -339,19 +344,18 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
             # the page cuts the output out of the upsampled scores, if it has them
             "map": encoded(values[..., chosen], MAP_BITS) if name in layers and not (
                 name == "output" and page.inputs[name][0] in layers) else None,
-            "weight": encoded(weight, MAP_BITS) if name in complete and weight is not None else None,
-            "absent": None if name in complete or weight is None else "Its products are not on this page: they take all channels of "
-                      f"{' and '.join(page.inputs[name]) or 'it'} and the weights of {name}, "
-                      f"{0 if weight is None else weight.size:,} numbers.",
+            "weight": encoded(weight, MAP_BITS) if here else None,
+            "absent": None if here or weight is None else
+                f"Its products are not on this page: {name} has {weight.size:,} weights.",
             "bias": bias, "relu": getattr(modules.get(name), "relu", False),
         })
-    return {"network": page.network, "size": image.shape[:2], "picture": png(Image.fromarray(image)),
+    return {"size": image.shape[:2], "picture": png(Image.fromarray(image)),
             "classes": model.class_names, "palette": model.palette,
             "mask": encoded(page.maps["output"].argmax(axis=2)[..., None], MAP_BITS),
             "layers": described, "view": view(page, model, described), "first": first_pixel(page),
             "pixels": [{"row": pixel.row, "column": pixel.column, "winner": pixel.winner,
-                        "meaning": f"So much the score of {model.class_names[pixel.winner]} at row "
-                                   f"{pixel.row}, column {pixel.column} grows when this grows by 1.",
+                        "meaning": f"So much does the score of {model.class_names[pixel.winner]} "
+                                   f"at row {pixel.row}, column {pixel.column} change, per unit.",
                         "gradients": {name: {"channels": each.channels,
                                              "map": encoded(each.values, GRADIENT_BITS)}
                                       for name, each in pixel.gradients.items()}}
@@ -430,16 +434,13 @@ def first_pixel(page: Explorer) -> int:
 
 
 def affordable(page: Explorer, modules: dict, layers: Sequence[str]) -> set[str]:
-    """The layers that the page holds with all channels and weights, smallest first.
-
-    A product can be shown only if the layer's weights and all channels of its input are there.
-    """
+    """The layers that the page holds with all channels and weights: scores, and the smallest."""
     def cost(name):
         weight, _ = parameters_of(modules.get(name))
         return page.maps[name].size + (0 if weight is None else weight.size)
 
-    complete, spent = set(), 0
-    for name in sorted(layers, key=cost):
+    complete, spent = {name for name in layers if is_score(name)}, 0
+    for name in sorted(set(layers) - complete, key=cost):
         spent += cost(name)
         if spent <= COMPLETE:
             complete.add(name)
@@ -471,7 +472,7 @@ def place_of(step: Step, before: list[dict]) -> tuple[int, int]:
     row = int(step.grid.step).bit_length()
     if step.name.startswith("score_pool"):
         return row, 5
-    if step.name.startswith("fuse_") or step.name.startswith("upscore") and row == 1:
+    if step.name.startswith("fuse_") or (step.name.startswith("upscore") and row == 1):
         return row, 6
     if is_score(step.name) and step.name != "score_fr":
         return row, 7
@@ -527,7 +528,8 @@ def in_words(page: Explorer, model: FCN) -> tuple[str, str]:
     for pixel in page.pixels[:1]:
         scores = page.maps["output"][pixel.row, pixel.column]
         lines += ["", f"Scores of the pixel in row {pixel.row}, column {pixel.column}:",
-                  *(f"  {name:<20}{score:>10.4g}" for name, score in zip(model.class_names, scores)),
+                  *(f"  {name:<20}{score:>10.4g}"
+                    for name, score in zip(model.class_names, scores)),
                   "", "The cells that they are computed from:"]
         way = page.influences("output", pixel.row, pixel.column)
         lines += [f"  {name:<14} rows {rows.first} to {rows.last}, "
@@ -547,7 +549,8 @@ def poster(page: Explorer, model: FCN, image: np.ndarray) -> bytes:
         tiles.append((name, signed_colours(values[..., strongest(values.std(axis=(0, 1)), 1)[0]])))
     for name, title in (("score_fr", "score_fr"), ("output", "the mask")):
         tiles.append((title, model.palette[page.maps[name].argmax(axis=2)]))
-    canvas = Image.new("RGB", (len(tiles) * (TILE + GAP) + GAP, TILE + 2 * GAP + 20), pictures.PAPER)
+    canvas = Image.new("RGB", (len(tiles) * (TILE + GAP) + GAP, TILE + 2 * GAP + 20),
+                       pictures.PAPER)
     draw = ImageDraw.Draw(canvas)
     for index, (title, tile) in enumerate(tiles):
         left, size = GAP + index * (TILE + GAP), pictures.fitted(tile.shape[:2], (TILE, TILE))

@@ -101,7 +101,7 @@ async function start(root, data) {
     clamp(Math.round((pixel - layer.origin[k]) / layer.step), layer.size[k]));
   const slope = layer => state.pixel?.slopes.get(layer.name);     // the gradient, where one is shown
   const channelsOf = layer => slope(layer)?.channels ?? layer.channels;
-  const nameOf = (layer, channel) => layer.labels ? layer.labels[channel] : `channel ${channel}`;
+  const nameOf = (layer, channel, word = "channel ") => layer.labels?.[channel] ?? word + channel;
 
   // -- maps --------------------------------------------------------------------------------------
 
@@ -150,8 +150,8 @@ async function start(root, data) {
   // -- the chosen cell ---------------------------------------------------------------------------
 
   root.append(make("div", { className: "explorer", innerHTML: data.view }));
-  const [network, shown, title, caption, does, channels, sums, scores, way] = [".network", "select", "h2", ".caption",
-    ".does", ".channels", ".sums", ".scores", ".way"].map(name => root.querySelector(name));
+  const [network, shown, title, caption, does, rule, channels, sums, scores, way] = [".network", "select", "h2",
+    ".caption", ".does", ".rule", ".channels", ".sums", ".scores", ".way"].map(name => root.querySelector(name));
   const [pictureBox, mapBox] = root.querySelectorAll(".map");
   const onPicture = largeMap(pictureBox, pick => choose({ layer: output, cell: pick(nearest(output, centre())) }));
   const onMap = largeMap(mapBox, pick => choose({ cell: pick([state.row, state.column]) }));
@@ -196,8 +196,9 @@ async function start(root, data) {
     caption.replaceChildren(`Row ${row}, column ${column}: `, make("b", {}, digits(at(layer, row, column, channel))), ". ",
       seen ? `It sees rows ${between(seen[0])} and columns ${between(seen[1])} of the picture.` : "It sees nothing but padding.");
     if (pixel) {
-      const { channels, values } = slope(layer), place = (row * layer.size[1] + column) * channels.length + channels.indexOf(channel);
-      caption.append(" Gradient: ", make("b", {}, digits(values[place], 3)), `. ${pixel.meaning}`);
+      const { channels, values } = slope(layer), cell = row * layer.size[1] + column;
+      const number = values[cell * channels.length + channels.indexOf(channel)];
+      caption.append(" Gradient: ", make("b", {}, digits(number, 3)), `. ${pixel.meaning}`);
     }
     does.textContent = layer.says;
     paint(onPicture.canvas, layers.get("image"), null);
@@ -205,13 +206,7 @@ async function start(root, data) {
     mark(onPicture.cursor, data.size, centre().map(pixel => [pixel, pixel]));
     paint(onMap.canvas, layer, channel);
     mark(onMap.cursor, layer.size, [[row, row], [column, column]]);
-    if (channels.drawn !== channelsOf(layer)) channels.replaceChildren(...channelsOf(layer).map(each => {
-      const canvas = make("canvas");
-      paint(canvas, layer, each);
-      return make("button", { onclick: () => choose({ channel: each }) }, canvas, make("small", {}, nameOf(layer, each)));
-    }));
-    channels.drawn = channelsOf(layer);       // kept for the next cell, and with it the keyboard's focus
-    channels.drawn.forEach((each, k) => channels.children[k].setAttribute("aria-pressed", each === channel));
+    drawChannels(layer, channel);
     drawSums();
     drawScores(nearest(output, centre()));
     way.replaceChildren(table("way", ["layer", "rows", "columns", "what it does"],
@@ -220,45 +215,64 @@ async function start(root, data) {
         ...found.get(each.name).map(between), each.says])));
   }
 
+  // The tiles stay for the next cell, and with them the keyboard's focus.
+  function drawChannels(layer, channel) {
+    const shown = channelsOf(layer);
+    if (channels.shown !== shown) channels.replaceChildren(...shown.map(each => {
+      const canvas = make("canvas");
+      paint(canvas, layer, each);
+      return make("button", { onclick: () => choose({ channel: each }) }, canvas, make("small", {}, nameOf(layer, each, "")));
+    }));
+    channels.shown = shown;
+    rule.textContent = `${shown.length} of ${layer.size[2]} channels` + (layer.labels ? ""
+      : slope(layer) ? ", those with the most gradient first" : ", those that vary most first");
+    shown.forEach((each, k) => channels.children[k].setAttribute("aria-pressed", each === channel));
+  }
+
   function drawScores(pixel) {
-    const { layer, row, column } = state, most = Math.max(...data.classes.map((_, k) => Math.abs(at(output, ...pixel, k))));
-    const columns = [[output, ...pixel], ...(layer.scores && layer !== output ? [[layer, row, column]] : [])];
-    scores.replaceChildren(table("", ["class", ...columns.map(([{ name }, row, column]) => `${name} at ${row}, ${column}`), ""],
-      data.classes.map((name, k) => [make("span", {}, make("i", { style: `background: rgb(${data.palette[k]})` }), name),
-        ...columns.map(place => digits(at(...place, k))), make("span", { className: "bar", style: `--share: ${at(output, ...pixel, k) / most}` })])));
+    const { layer, row, column } = state, places = [[output, ...pixel]];
+    if (layer.scores && layer !== output) places.push([layer, row, column]);
+    const most = Math.max(...data.classes.map((_, k) => Math.abs(at(output, ...pixel, k))));
+    scores.replaceChildren(table("", ["class", ...places.map(([{ name }, a, b]) => `${name} at ${a}, ${b}`), ""],
+      data.classes.map((name, k) => [
+        make("span", {}, make("i", { style: `background: rgb(${data.palette[k]})` }), name),
+        ...places.map(place => digits(at(...place, k))),
+        make("span", { className: "bar", style: `--share: ${at(output, ...pixel, k) / most}` })])));
   }
 
   function drawSums() {
-    const { layer, row, column, channel } = state, all = products(layer, row, column, channel).sort(larger), rest = all.slice(LISTED);
+    const { layer, row, column, channel } = state, all = products(layer, row, column, channel).sort(larger);
     const label = ({ source, a, b, c }) => `${source.name} at ${a}, ${b}, ${nameOf(source, c)}`;
-    const bias = layer.bias?.[channel] ?? 0, sum = total(all) + bias;
+    const bias = layer.bias?.[channel] ?? 0, sum = total(all) + bias, rest = all.slice(LISTED);
     if (layer.kind === "image" || layer.absent || isNaN(sum)) return sums.replaceChildren(layer.absent ?? layer.says);
-    if (layer.kind === "pool") return sums.replaceChildren(table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
-    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], [
-      ...all.slice(0, LISTED).map(each => [label(each), digits(each.x), digits(each.w), digits(each.product)]),
-      ...(rest.length ? [[`${rest.length} more products`, "", "", digits(total(rest))]] : []), ...(layer.bias ? [["bias", "", "", digits(bias)]] : []),
-      ["sum", "", "", digits(sum)], ...(layer.relu ? [["ReLU: max(0, sum)", "", "", digits(Math.max(0, sum))]] : [])]));
-    if (layer.kind === "convolution" && layer.weight.shape[0] > 1) return drawWindow(all);
+    if (layer.kind === "pool") return sums.replaceChildren(
+      table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
+    const rows = all.slice(0, LISTED).map(each => [label(each), digits(each.x), digits(each.w), digits(each.product)]);
+    if (rest.length) rows.push([`${rest.length} more products`, "", "", digits(total(rest))]);
+    if (layer.bias) rows.push(["bias", "", "", digits(bias)]);
+    rows.push(["sum", "", "", digits(sum)]);
+    if (layer.relu) rows.push(["ReLU: the sum, or 0 if it is below", "", "", digits(Math.max(0, sum))]);
+    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], rows));
+    if (layer.kind === "convolution" && layer.weight.shape[0] > 1) return drawWindow(all, layer);
   }
 
-  // The window of one channel, its weights, and their products, place by place.
-  function drawWindow(all) {
-    const { layer } = state, parts = [], [size] = layer.weight.shape, source = layer.inputs[0].layer;
-    for (const each of all) (parts[each.c] ??= []).push(each);
-    const order = Object.keys(parts).map(c => ({ c, product: total(parts[c]) })).sort(larger);
-    const select = make("select", { onchange: () => { state.source = select.value; drawSums().focus(); } },
-      ...order.map(({ c, product }) => make("option", { value: c }, `${nameOf(source, c)}: ${digits(product)}`)));
-    select.value = state.source ??= order[0]?.c;
-    const grid = (title, key) => make("figure", {}, make("figcaption", {}, title), table("grid", [],
-      Array.from({ length: size }, (_, i) => Array.from({ length: size }, (_, j) =>
-        digits(parts[state.source]?.find(each => each.i === i && each.j === j)?.[key] ?? 0, 3)))));
-    sums.append(make("label", {}, `Of these, from ${source.name}, `, select), make("div", { className: "window" },
-      grid("window", "x"), grid("weights", "w"), grid("products", "product")));
+  // The window in one channel of the input: value, weight and product in each place.
+  function drawWindow(all, { weight: { shape: [height, width] }, inputs: [{ layer: source }] }) {
+    const parts = new Map();
+    for (const each of all) parts.set(each.c, [...parts.get(each.c) ?? [], each]);
+    const inOrder = [...parts].map(([c, part]) => ({ c, product: total(part) })).sort(larger);
+    const select = make("select", { onchange: () => { state.source = Number(select.value); drawSums().focus(); } },
+      ...inOrder.map(({ c, product }) => make("option", { value: c }, `${nameOf(source, c)}: ${digits(product)}`)));
+    select.value = state.source ??= inOrder[0]?.c;
+    const cells = Array.from({ length: height }, () => Array(width).fill("padding"));
+    for (const { i, j, x, w, product } of parts.get(state.source) ?? [])
+      cells[i][j] = `${digits(x, 3)}\n× ${digits(w, 3)}\n= ${digits(product, 3)}`;
+    sums.append(make("label", {}, `The window in ${source.name}, `, select), table("window", [], cells));
     return select;
   }
 
   drawNetwork();
   const { row, column, winner: channel } = data.pixels[data.first] ?? { row: 0, column: 0 };
   choose({ cell: [row, column], channel });
-  dark.addEventListener("change", () => { channels.drawn = null; drawNetwork(); draw(); });
+  dark.addEventListener("change", () => { channels.shown = null; drawNetwork(); draw(); });
 }
