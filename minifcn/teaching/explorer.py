@@ -42,7 +42,8 @@ TILE, GAP = 128, 12         # pixels of the poster
 ZERO, BLUE, ORANGE = (247, 247, 247), (33, 102, 172), (217, 119, 6)
 
 MAP = """\
-<div class="map" tabindex="0" role="application" aria-label="{}: click, or move with the arrow keys">\
+<div class="map" tabindex="0" role="application" \
+aria-label="{}: click, or move with the arrow keys">\
 <canvas></canvas><span class="field" hidden></span><span class="cursor"></span></div>"""
 VIEW = f"""\
 <label class="shown">Every layer shows <select><option value="">what it holds</option>\
@@ -331,7 +332,8 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
         here = weight is not None and name in complete and complete.issuperset(page.inputs[name])
         described.append({
             "name": name, "kind": kind_of(name), "says": says(down, page, model),
-            "size": values.shape, "step": down.grid.step, "origin": [down.grid.origin, across.grid.origin],
+            "size": values.shape, "step": down.grid.step,
+            "origin": [down.grid.origin, across.grid.origin],
             "stride": down.stride, "padding": down.padding, "scale": scales.get(name, 1),
             "inputs": [{"from": source,
                         "rows": [reads(page.plans[0], down, source, i)
@@ -340,7 +342,8 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
                                     for j in range(across.grid.size)]}
                        for source in page.inputs[name]],
             "place": place_of(down, described), "known": name in layers, "scores": is_score(name),
-            "channels": chosen, "labels": labels_of(name, model),
+            "channels": chosen, "rule": rule_of(chosen, values, name, "that vary most"),
+            "labels": labels_of(name, model),
             # the page cuts the output out of the upsampled scores, if it has them
             "map": encoded(values[..., chosen], MAP_BITS) if name in layers and not (
                 name == "output" and page.inputs[name][0] in layers) else None,
@@ -357,6 +360,8 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
                         "meaning": f"So much does the score of {model.class_names[pixel.winner]} "
                                    f"at row {pixel.row}, column {pixel.column} change, per unit.",
                         "gradients": {name: {"channels": each.channels,
+                                             "rule": rule_of(each.channels, page.maps[name], name,
+                                                             "with the most gradient"),
                                              "map": encoded(each.values, GRADIENT_BITS)}
                                       for name, each in pixel.gradients.items()}}
                        for pixel in page.pixels]}
@@ -453,6 +458,13 @@ def parameters_of(layer) -> tuple[np.ndarray | None, np.ndarray | None]:
         return bilinear_kernel(layer.size), None
     parameters = layer.parameters if layer else {}
     return parameters.get("weight"), parameters.get("bias")
+
+
+def rule_of(channels: list[int], values: np.ndarray, name: str, which: str) -> str:
+    """Which channels are shown, and in which order."""
+    if is_score(name):
+        return f"The {len(channels)} classes."
+    return f"{len(channels)} of {values.shape[2]} channels, those {which} first."
 
 
 def labels_of(name: str, model: FCN) -> list[str] | None:

@@ -1,7 +1,6 @@
 // The FCN explorer: every map of a network for one picture. `data` is made by explorer.py.
 // All that the page shows follows from the values at(layer, row, column, channel), the weights, and
 // from which cells a cell reads: input.rows[row] is [first, last], and input.columns[column] alike.
-
 const LISTED = 8;       // products that are listed one by one; the rest is one sum
 
 function make(tag, attributes, ...children) {
@@ -14,9 +13,9 @@ function make(tag, attributes, ...children) {
 }
 
 const table = (className, heads, rows) => make("table", { className },
-  make("tr", {}, ...heads.map(head => make("th", { scope: "col" }, head))),
+  heads.length ? make("tr", {}, ...heads.map(head => make("th", { scope: "col" }, head))) : "",
   ...rows.map(row => make("tr", {}, ...row.map(cell => make("td", {}, cell)))));
-const digits = (value, count = 4) => String(Number(value.toPrecision(count)));
+const digits = (value, count = 4) => isNaN(value) ? "not on this page" : String(Number(value.toPrecision(count)));
 const between = ([first, last]) => first === last ? `${first}` : `${first} to ${last}`;
 const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
 const total = products => products.reduce((sum, { product }) => sum + product, 0);
@@ -25,11 +24,10 @@ const larger = (p, q) => Math.abs(q.product) - Math.abs(p.product);
 // float32 numbers without their lowest byte: the other bytes in three planes, compressed, in base64.
 async function decode({ shape, bytes }) {
   const packed = Uint8Array.from(atob(bytes), letter => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate")));
+  const planes = new Uint8Array(await stream.arrayBuffer());
   const count = planes.length / 3, words = new Uint32Array(count);
-  for (let i = 0; i < count; i++)
-    words[i] = planes[i] << 8 | planes[count + i] << 16 | planes[2 * count + i] << 24;
+  for (let i = 0; i < count; i++) words[i] = planes[i] << 8 | planes[count + i] << 16 | planes[2 * count + i] << 24;
   return { shape, values: new Float32Array(words.buffer) };
 }
 
@@ -46,15 +44,19 @@ async function start(root, data) {
   const state = { layer: output, row: 0, column: 0, channel: 0, source: null, pixel: null };
 
   // -- numbers -----------------------------------------------------------------------------------
-
-  function at(layer, row, column, channel) {
-    if (layer === output && !layer.map) {       // it is cut out of the upsampled scores
-      const [input] = layer.inputs;
-      return at(input.layer, input.rows[row][0], input.columns[column][0], channel);
-    }
-    const place = layer.channels.indexOf(channel), cell = row * layer.size[1] + column;
-    return layer.map && place >= 0 ? layer.values[cell * layer.channels.length + place] : NaN;
+  function at(layer, row, column, channel, { channels, values } = layer) {
+    const [input] = layer.inputs, place = channels.indexOf(channel), cell = row * layer.size[1] + column;
+    return values ? place < 0 ? NaN : values[cell * channels.length + place]
+      : layer === output ? at(input.layer, input.rows[row][0], input.columns[column][0], channel)   // it is cut out
+      : NaN;
   }
+
+  const slope = layer => state.pixel?.slopes.get(layer.name);     // the gradient, where one is shown
+  const channelsOf = layer => slope(layer)?.channels ?? layer.channels;
+  const nameOf = (layer, channel, word = "channel ") => layer.labels?.[channel] ?? word + channel;
+  const centre = () => [state.row, state.column].map((cell, k) => state.layer.origin[k] + cell * state.layer.step);
+  const nearest = (layer, place) => place.map((pixel, k) =>
+    clamp(Math.round((pixel - layer.origin[k]) / layer.step), layer.size[k]));
 
   function winner(layer, row, column) {
     const scores = data.classes.map((_, k) => at(layer, row, column, k));
@@ -70,9 +72,8 @@ async function start(root, data) {
         const read = [input.rows, input.columns].map((reads, k) => [
           Math.max(0, reads[cells[k][0]][0]), Math.min(input.layer.size[k] - 1, reads[cells[k][1]][1])]);
         if (read.some(([first, last]) => last < first)) continue;       // nothing but padding
-        const other = found.get(input.from) ?? read;
-        found.set(input.from, read.map(([first, last], k) => [
-          Math.min(first, other[k][0]), Math.max(last, other[k][1])]));
+        found.set(input.from, (found.get(input.from) ?? read).map(([first, last], k) => [
+          Math.min(first, read[k][0]), Math.max(last, read[k][1])]));
       }
     return found;
   }
@@ -96,42 +97,28 @@ async function start(root, data) {
     return found;
   }
 
-  const centre = () => [state.row, state.column].map((cell, k) => state.layer.origin[k] + cell * state.layer.step);
-  const nearest = (layer, place) => place.map((pixel, k) =>
-    clamp(Math.round((pixel - layer.origin[k]) / layer.step), layer.size[k]));
-  const slope = layer => state.pixel?.slopes.get(layer.name);     // the gradient, where one is shown
-  const channelsOf = layer => slope(layer)?.channels ?? layer.channels;
-  const nameOf = (layer, channel, word = "channel ") => layer.labels?.[channel] ?? word + channel;
-
   // -- maps --------------------------------------------------------------------------------------
-
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-
   // A channel, blue below zero and orange above; or, of no channel, the winning classes or the picture.
   function paint(canvas, layer, channel) {
-    const [height, width] = layer.size, { channels, values } = slope(layer) ?? {}, numbers = [];
+    const [height, width] = layer.size, context = canvas.getContext("2d"), image = new ImageData(width, height);
     [canvas.width, canvas.height] = [width, height];
-    const context = canvas.getContext("2d"), image = context.createImageData(width, height);
     if (channel === null && layer.kind === "image") return context.drawImage(picture, 0, 0);
-    for (let k = 0; k < height * width; k++)
-      numbers.push(channel === null ? winner(layer, Math.floor(k / width), k % width)
-        : values ? values[k * channels.length + channels.indexOf(channel)]
-        : at(layer, Math.floor(k / width), k % width, channel));
+    const numbers = Array.from({ length: height * width }, (_, k) => channel === null
+      ? winner(layer, Math.floor(k / width), k % width) : at(layer, Math.floor(k / width), k % width, channel, slope(layer)));
     const most = numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 1e-30);
-    const [low, high, zero] = ["--negative", "--positive", dark.matches ? "--zero-dark" : "--zero"].map(name =>
-      getComputedStyle(network).getPropertyValue(name).split(",").map(Number));
-    numbers.forEach((number, k) => image.data.set([...(channel === null ? data.palette[number]
-      : zero.map((from, c) => from + ((number < 0 ? low : high)[c] - from) * Math.abs(number) / most)), 255], 4 * k));
+    const shade = slope(layer) ? Math.sqrt : Math.abs;      // gradients fade fast
+    const style = getComputedStyle(network), [zero, low, high] = [style.backgroundColor.match(/[\d.]+/g),
+      ...["--negative", "--positive"].map(name => style.getPropertyValue(name).split(","))].map(each => each.map(Number));
+    numbers.forEach((number, k) => image.data.set([...(channel === null ? data.palette[number] : zero.map((from, c) =>
+      from + ((number < 0 ? low : high)[c] - from) * shade(Math.abs(number) / most))).slice(0, 3), 255], 4 * k));
     context.putImageData(image, 0, 0);
   }
 
   // Lay an element over cells of a map.
   function mark(element, size, cells) {
     element.hidden = !cells;
-    cells?.forEach(([first, last], k) => {
-      element.style[["top", "left"][k]] = `${100 * first / size[k]}%`;
-      element.style[["height", "width"][k]] = `${100 * (last - first + 1) / size[k]}%`;
-    });
+    cells?.forEach(([first, last], k) => Object.assign(element.style, { [k ? "left" : "top"]: `${100 * first / size[k]}%`,
+      [k ? "width" : "height"]: `${100 * (last - first + 1) / size[k]}%` }));
   }
 
   // Let a click or the arrow keys choose a cell; `pick` gets a function of the cell before.
@@ -141,14 +128,13 @@ async function start(root, data) {
                                           Math.floor(event.offsetX / canvas.clientWidth * canvas.width)]);
     box.onkeydown = event => {
       const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (way) pick(cell => cell.map((old, k) => old + way[k] * (event.shiftKey ? 8 : 1)));
-      if (way) event.preventDefault();
+      if (way) event.preventDefault(); else return;
+      pick(cell => cell.map((old, k) => old + way[k] * (event.shiftKey ? 8 : 1)));
     };
     return { canvas, field, cursor };
   }
 
   // -- the chosen cell ---------------------------------------------------------------------------
-
   root.append(make("div", { className: "explorer", innerHTML: data.view }));
   const [network, shown, title, caption, does, rule, channels, sums, scores, way] = [".network", "select", "h2",
     ".caption", ".does", ".rule", ".channels", ".sums", ".scores", ".way"].map(name => root.querySelector(name));
@@ -164,16 +150,11 @@ async function start(root, data) {
 
   async function showGradient(pixel) {
     const slopes = new Map();
-    for (const [name, { channels, map }] of Object.entries(pixel?.gradients ?? {}))
-      slopes.set(name, { channels, values: (await decode(map)).values });
-    state.pixel = pixel && { ...pixel, slopes };
-    drawNetwork();
-    choose(pixel ? { layer: output, cell: [pixel.row, pixel.column], channel: pixel.winner } : {});
-  }
-
-  function drawNetwork() {
-    for (const layer of data.layers.filter(layer => layer.known)) paint(layer.canvas, layer,
-      layer.scores ? state.pixel?.winner ?? null : layer.kind === "image" && !state.pixel ? null : channelsOf(layer)[0]);
+    for (const [name, slope] of Object.entries(pixel?.gradients ?? {}))
+      slopes.set(name, { ...slope, ...await decode(slope.map) });
+    if (pixel !== data.pixels[shown.value]) return;     // meanwhile another one was asked for
+    state.pixel = pixel ? { ...pixel, slopes } : null;
+    choose({ cell: pixel && nearest(state.layer, [pixel.row, pixel.column]) });
   }
 
   // Choose another layer, cell or channel; what is not said stays, as far as it can.
@@ -187,19 +168,20 @@ async function start(root, data) {
   }
 
   function draw() {
-    const { layer, row, column, channel, pixel } = state, found = influences(layer, row, column), seen = found.get("image");
+    const { layer, row, column, channel, pixel } = state, found = influences(layer, row, column);
+    const seen = found.get("image"), number = digits(at(layer, row, column, channel));
     for (const each of data.layers) {
+      if (each.known && network.shown !== pixel) paint(each.canvas, each, each.scores ? pixel?.winner ?? null
+        : each.kind === "image" && !pixel ? null : channelsOf(each)[0]);
       each.button.setAttribute("aria-pressed", each === layer);
       mark(each.field, each.size, found.get(each.name));
     }
+    network.shown = pixel;      // its tiles stay as they are until another gradient is shown
     title.textContent = `${layer.name}, ${nameOf(layer, channel)}`;
-    caption.replaceChildren(`Row ${row}, column ${column}: `, make("b", {}, digits(at(layer, row, column, channel))), ". ",
-      seen ? `It sees rows ${between(seen[0])} and columns ${between(seen[1])} of the picture.` : "It sees nothing but padding.");
-    if (pixel) {
-      const { channels, values } = slope(layer), cell = row * layer.size[1] + column;
-      const number = values[cell * channels.length + channels.indexOf(channel)];
-      caption.append(" Gradient: ", make("b", {}, digits(number, 3)), `. ${pixel.meaning}`);
-    }
+    caption.replaceChildren(`Row ${row}, column ${column}: `, make("b", {}, number), ". ", seen
+      ? `It sees rows ${between(seen[0])} and columns ${between(seen[1])} of the picture.` : "It sees nothing but padding.");
+    if (pixel) caption.append(" Gradient: ", make("b", {}, digits(at(layer, row, column, channel, slope(layer)), 3)),
+      `. ${pixel.meaning}`);
     does.textContent = layer.says;
     paint(onPicture.canvas, layers.get("image"), null);
     mark(onPicture.field, data.size, seen);
@@ -224,8 +206,7 @@ async function start(root, data) {
       return make("button", { onclick: () => choose({ channel: each }) }, canvas, make("small", {}, nameOf(layer, each, "")));
     }));
     channels.shown = shown;
-    rule.textContent = `${shown.length} of ${layer.size[2]} channels` + (layer.labels ? ""
-      : slope(layer) ? ", those with the most gradient first" : ", those that vary most first");
+    rule.textContent = slope(layer)?.rule ?? layer.rule;
     shown.forEach((each, k) => channels.children[k].setAttribute("aria-pressed", each === channel));
   }
 
@@ -234,10 +215,8 @@ async function start(root, data) {
     if (layer.scores && layer !== output) places.push([layer, row, column]);
     const most = Math.max(...data.classes.map((_, k) => Math.abs(at(output, ...pixel, k))));
     scores.replaceChildren(table("", ["class", ...places.map(([{ name }, a, b]) => `${name} at ${a}, ${b}`), ""],
-      data.classes.map((name, k) => [
-        make("span", {}, make("i", { style: `background: rgb(${data.palette[k]})` }), name),
-        ...places.map(place => digits(at(...place, k))),
-        make("span", { className: "bar", style: `--share: ${at(output, ...pixel, k) / most}` })])));
+      data.classes.map((name, k) => [make("span", {}, make("i", { style: `background: rgb(${data.palette[k]})` }), name),
+        ...places.map(place => digits(at(...place, k))), make("b", { style: `--share: ${at(output, ...pixel, k) / most}` })])));
   }
 
   function drawSums() {
@@ -245,14 +224,11 @@ async function start(root, data) {
     const label = ({ source, a, b, c }) => `${source.name} at ${a}, ${b}, ${nameOf(source, c)}`;
     const bias = layer.bias?.[channel] ?? 0, sum = total(all) + bias, rest = all.slice(LISTED);
     if (layer.kind === "image" || layer.absent || isNaN(sum)) return sums.replaceChildren(layer.absent ?? layer.says);
-    if (layer.kind === "pool") return sums.replaceChildren(
-      table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
+    if (layer.kind === "pool") return sums.replaceChildren(table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
     const rows = all.slice(0, LISTED).map(each => [label(each), digits(each.x), digits(each.w), digits(each.product)]);
-    if (rest.length) rows.push([`${rest.length} more products`, "", "", digits(total(rest))]);
-    if (layer.bias) rows.push(["bias", "", "", digits(bias)]);
-    rows.push(["sum", "", "", digits(sum)]);
-    if (layer.relu) rows.push(["ReLU: the sum, or 0 if it is below", "", "", digits(Math.max(0, sum))]);
-    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], rows));
+    const last = [[`${rest.length} more products`, total(rest)], ["bias", bias], ["sum", sum], ["ReLU: 0 if below", Math.max(0, sum)]]
+      .filter((_, k) => [rest.length, layer.bias, true, layer.relu][k]).map(([what, number]) => [what, "", "", digits(number)]);
+    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], [...rows, ...last]));
     if (layer.kind === "convolution" && layer.weight.shape[0] > 1) return drawWindow(all, layer);
   }
 
@@ -271,8 +247,7 @@ async function start(root, data) {
     return select;
   }
 
-  drawNetwork();
   const { row, column, winner: channel } = data.pixels[data.first] ?? { row: 0, column: 0 };
   choose({ cell: [row, column], channel });
-  dark.addEventListener("change", () => { channels.shown = null; drawNetwork(); draw(); });
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => { network.shown = channels.shown = 0; draw(); };
 }
