@@ -2,7 +2,6 @@
 // All that the page shows follows from the values at(layer, row, column, channel), the weights, and
 // from which cells a cell reads: input.rows[row] is [first, last], and input.columns[column] alike.
 const LISTED = 8;       // products that are listed one by one; the rest is one sum
-
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {}))
@@ -11,7 +10,6 @@ function make(tag, attributes, ...children) {
   element.append(...children);
   return element;
 }
-
 const table = (className, heads, rows) => make("table", { className },
   heads.length ? make("tr", {}, ...heads.map(head => make("th", { scope: "col" }, head))) : "",
   ...rows.map(row => make("tr", {}, ...row.map(cell => make("td", {}, cell)))));
@@ -46,11 +44,10 @@ async function start(root, data) {
   // -- numbers -----------------------------------------------------------------------------------
   function at(layer, row, column, channel, { channels, values } = layer) {
     const [input] = layer.inputs, place = channels.indexOf(channel), cell = row * layer.size[1] + column;
-    return values ? place < 0 ? NaN : values[cell * channels.length + place]
-      : layer === output ? at(input.layer, input.rows[row][0], input.columns[column][0], channel)   // it is cut out
-      : NaN;
+    if (!values && layer === output)        // it is cut out of the upsampled scores
+      return at(input.layer, input.rows[row][0], input.columns[column][0], channel);
+    return values && place >= 0 ? values[cell * channels.length + place] : NaN;
   }
-
   const slope = layer => state.pixel?.slopes.get(layer.name);     // the gradient, where one is shown
   const channelsOf = layer => slope(layer)?.channels ?? layer.channels;
   const nameOf = (layer, channel, word = "channel ") => layer.labels?.[channel] ?? word + channel;
@@ -113,7 +110,6 @@ async function start(root, data) {
       from + ((number < 0 ? low : high)[c] - from) * shade(Math.abs(number) / most))).slice(0, 3), 255], 4 * k));
     context.putImageData(image, 0, 0);
   }
-
   // Lay an element over cells of a map.
   function mark(element, size, cells) {
     element.hidden = !cells;
@@ -141,6 +137,7 @@ async function start(root, data) {
   const [pictureBox, mapBox] = root.querySelectorAll(".map");
   const onPicture = largeMap(pictureBox, pick => choose({ layer: output, cell: pick(nearest(output, centre())) }));
   const onMap = largeMap(mapBox, pick => choose({ cell: pick([state.row, state.column]) }));
+  paint(onPicture.canvas, layers.get("image"), null);
   shown.onchange = () => showGradient(data.pixels[shown.value]);
   network.querySelectorAll("button").forEach((button, k) => {
     const [canvas, field] = button.querySelectorAll("canvas, .field");
@@ -156,7 +153,6 @@ async function start(root, data) {
     state.pixel = pixel ? { ...pixel, slopes } : null;
     choose({ cell: pixel && nearest(state.layer, [pixel.row, pixel.column]) });
   }
-
   // Choose another layer, cell or channel; what is not said stays, as far as it can.
   function choose({ layer = state.layer, cell, channel }) {
     cell ??= layer === state.layer ? [state.row, state.column] : nearest(layer, centre());
@@ -183,7 +179,6 @@ async function start(root, data) {
     if (pixel) caption.append(" Gradient: ", make("b", {}, digits(at(layer, row, column, channel, slope(layer)), 3)),
       `. ${pixel.meaning}`);
     does.textContent = layer.says;
-    paint(onPicture.canvas, layers.get("image"), null);
     mark(onPicture.field, data.size, seen);
     mark(onPicture.cursor, data.size, centre().map(pixel => [pixel, pixel]));
     paint(onMap.canvas, layer, channel);
@@ -196,7 +191,6 @@ async function start(root, data) {
         make("button", { disabled: !each.known, onclick: () => { choose({ layer: each }); mapBox.focus(); } }, each.name),
         ...found.get(each.name).map(between), each.says])));
   }
-
   // The tiles stay for the next cell, and with them the keyboard's focus.
   function drawChannels(layer, channel) {
     const shown = channelsOf(layer);
@@ -224,11 +218,14 @@ async function start(root, data) {
     const label = ({ source, a, b, c }) => `${source.name} at ${a}, ${b}, ${nameOf(source, c)}`;
     const bias = layer.bias?.[channel] ?? 0, sum = total(all) + bias, rest = all.slice(LISTED);
     if (layer.kind === "image" || layer.absent || isNaN(sum)) return sums.replaceChildren(layer.absent ?? layer.says);
-    if (layer.kind === "pool") return sums.replaceChildren(table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
+    if (layer.kind === "pool")
+      return sums.replaceChildren(table("", ["the largest of", ""], all.map(each => [label(each), digits(each.x)])));
     const rows = all.slice(0, LISTED).map(each => [label(each), digits(each.x), digits(each.w), digits(each.product)]);
-    const last = [[`${rest.length} more products`, total(rest)], ["bias", bias], ["sum", sum], ["ReLU: 0 if below", Math.max(0, sum)]]
-      .filter((_, k) => [rest.length, layer.bias, true, layer.relu][k]).map(([what, number]) => [what, "", "", digits(number)]);
-    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], [...rows, ...last]));
+    if (rest.length) rows.push([`${rest.length} more products`, "", "", digits(total(rest))]);
+    if (layer.bias) rows.push(["bias", "", "", digits(bias)]);
+    rows.push(["sum", "", "", digits(sum)]);
+    if (layer.relu) rows.push(["ReLU: the sum, or 0 if it is below", "", "", digits(Math.max(0, sum))]);
+    sums.replaceChildren(table("", ["value", "", "× weight", "= product"], rows));
     if (layer.kind === "convolution" && layer.weight.shape[0] > 1) return drawWindow(all, layer);
   }
 
