@@ -29,7 +29,7 @@ from minifcn.models.fcn import FCN
 from minifcn.models.geometry import Plan, Step, plan
 from minifcn.ops import bilinear_kernel
 from minifcn.plotting import pictures
-from minifcn.teaching.page import Page
+from minifcn.teaching.page import VIEWER, Page
 
 MOST_CELLS = 131_072        # of conv1_1, the largest map: 362 x 362 pixels in exact geometry
 COMPLETE = 1_500_000        # numbers of the layers whose every product can be looked at
@@ -40,32 +40,6 @@ PITCH, LABEL, LANE = 112, 42, 30            # of the drawing: columns, names, ro
 SIDES = (96, 82, 72, 62, 54, 48)           # and its tiles, of the six sizes of cells
 TILE, GAP = 128, 12         # pixels of the poster
 ZERO, BLUE, ORANGE = (247, 247, 247), (33, 102, 172), (217, 119, 6)
-
-MAP = """\
-<div class="map" tabindex="0" role="application" \
-aria-label="{}: click, or move with the arrow keys">\
-<canvas></canvas><span class="field" hidden></span><span class="cursor"></span></div>"""
-VIEW = f"""\
-<label class="shown">Every layer shows <select><option value="">what it holds</option>\
-{{options}}</select></label>
-<div class="network" role="group" aria-label="The network: choose a layer">{{drawing}}
-<p class="legend"><span class="next">next layer</span><span class="skip">skip</span>\
-<span class="upsampling">upsampling</span>\
-<span class="seen">what the chosen cell is made of</span></p>
-</div>
-<section class="chosen" aria-label="The chosen cell">
-<h2></h2>
-<p class="caption" aria-live="polite"></p>
-<div class="pair">
-<figure><figcaption>What it sees of the picture</figcaption>{MAP.format("The picture")}</figure>
-<figure><figcaption class="does"></figcaption>{MAP.format("The map")}</figure>
-</div>
-<p class="rule"></p><div class="channels" role="group" aria-label="Channels"></div>
-<h3>How this number is made</h3><div class="sums"></div>
-<h3>The scores here</h3><div class="scores"></div>
-<h3>All that it is made of</h3><div class="way"></div>
-</section>
-"""
 
 
 class Span(NamedTuple):
@@ -250,7 +224,7 @@ class Explorer(Page):
                                      float(self.maps["output"][row, column, winner]), chosen))
 
         self.network = f"FCN-{model.stride}s, {model.geometry} geometry"
-        self.title = f"{self.network}: {size[0]} × {size[1]} pixels on their way"
+        self.title = f"A picture's way through an {self.network}"
         super().__init__(self.title, "explorer.js",
                          page_data(self, model, image, layers, channels),
                          poster(self, model, image), *in_words(self, model))
@@ -372,7 +346,8 @@ def view(page: Explorer, model: FCN, described: list[dict]) -> str:
     options = [f'<option value="{index}">the gradient of {html.escape(model.class_names[winner])} '
                f"at row {row}, column {column}, {score:.4g}</option>"
                for index, (row, column, winner, score, _) in enumerate(page.pixels)]
-    return VIEW.format(options="".join(options), drawing=drawing(page, described))
+    template = (VIEWER / "explorer.html").read_text(encoding="utf-8")
+    return template.format(options="".join(options), drawing=drawing(page, described))
 
 
 def drawing(page: Explorer, described: list[dict]) -> str:
@@ -515,14 +490,21 @@ def says(step: Step, page: Explorer, model: FCN) -> str:
     if name == "image":
         return "the picture, preprocessed"
     if name == "output":
-        return "cut out at row {}, column {}".format(*(each.output.offset for each in page.plans))
+        return f"{page.inputs[name][0]} from its row {{}}, column {{}} on".format(
+            *(each.output.offset for each in page.plans))
     if name.startswith("pool"):
         return "the largest of 2 × 2 cells"
     if name.startswith("upscore"):
         return f"upsampling by {step.stride}, {model.config['upsampling']} " \
                f"{'bilinear ' if model.config['upsampling'] == 'frozen' else ''}kernel"
     if name.startswith("fuse_"):
-        return f"sum of {' and '.join(page.inputs[name])}"
+        rows, columns = (each.fusions[name.removeprefix("fuse_")] for each in page.plans)
+        parts = zip(page.inputs[name], (rows.upsampled, rows.skip),
+                    (columns.upsampled, columns.skip))
+        return "the sum of " + " and ".join(
+            source if down.offset == across.offset == 0 else
+            f"{source} from its row {down.offset}, column {across.offset} on"
+            for source, down, across in parts)
     if name.startswith("score_"):
         return f"a score for each class, from one cell of {page.inputs[name][0]}"
     return f"{step.kernel} × {step.kernel} convolution, padding {step.padding}, then ReLU"
