@@ -19,8 +19,8 @@ from pathlib import Path
 
 import minifcn
 
-COMMANDS = ("demo", "data", "train", "evaluate", "predict", "summary", "step", "check",
-            "doctor")
+COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary", "step",
+            "check", "doctor")
 
 
 class Parser(argparse.ArgumentParser):

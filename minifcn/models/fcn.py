@@ -10,6 +10,7 @@
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Union
 
@@ -25,6 +26,8 @@ from minifcn.ops.memory import empty
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from minifcn.teaching.explorer import Explorer
 
 Picture = Union[np.ndarray, str, Path, "Image.Image"]       # whatever shows one image
 POOL_CHANNELS = {"pool3": STAGES[2][0], "pool4": STAGES[3][0]}
@@ -251,6 +254,42 @@ class FCN(Network):
     def summary(self, height: int = 500, width: int = 500) -> Summary:
         """Layers with output shape, parameters, GMAC and memory for one image; ``print`` it."""
         return summarise(self, height, width)
+
+    def explore(self, image: np.ndarray, pixels: Sequence[tuple[int, int]] | None = None,
+                channels: int = 8, layers: Sequence[str] | None = None) -> Explorer:
+        """A page that shows every map of the network for one picture, number by number.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 array
+            At most 362 x 362 pixels, in Caffe geometry 164 x 164.
+        pixels : sequence of (row, column), optional
+            The page shows the gradients of their winning scores. 16 of them, if not given, spread
+            over the picture; the fewer, the smaller the page.
+        channels : int
+            Maps of a layer, and of its gradient, where there is no room for all: those that vary
+            the most over the picture, and those of the most gradient.
+        layers : sequence of str, optional
+            Whose maps the page holds; all if not given. For a smaller page, such as in a notebook.
+
+        Returns
+        -------
+        page : Explorer
+            Shows itself in a notebook; ``page.save("explorer.html")`` writes one file.
+
+        Raises
+        ------
+        ValueError
+            If the picture is too large, a pixel lies outside, or there is no such layer.
+
+        Examples
+        --------
+        >>> page = FCN(width=1 / 32, fc_channels=4).explore(np.zeros((32, 40, 3), np.uint8))
+        >>> page.maps["pool3"].shape
+        (4, 5, 8)
+        """
+        from minifcn.teaching.explorer import Explorer
+        return Explorer(self, image, pixels, channels, layers)
 
 
 def scale(x: np.ndarray, factor: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What learners use: the stepper, the explorer, questions that check predictions, pictures."""
 import importlib
 
-_MODULES: dict[str, str] = {}
+_MODULES: dict[str, str] = {"Explorer": "explorer"}
 
 __all__ = list(_MODULES)
 
