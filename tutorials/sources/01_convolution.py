@@ -291,5 +291,5 @@ print(np.allclose(convolve_batch(photo, filters, bias),
 # - read `minifcn/ops/reference/conv2d.py`, its forward half.
 #
 # **Where this stands in an FCN.** VGG16, the backbone, is thirteen such layers of 3 x 3; its fully
-# connected layers become convolutions, too ([notebook 6](06_classifier_to_heatmap.ipynb)). How a
+# connected layers become convolutions, too ([notebook 6](06_heat_map.ipynb)). How a
 # network learns its kernels needs the way back: [notebook 2](02_backwards.ipynb).

@@ -285,4 +285,4 @@ print(np.allclose(mine[0], theirs[0]), np.allclose(mine[1], theirs[1]))
 # **Where this stands in an FCN.** All of its layers learn through these lines, fc6 as a 7 x 7
 # convolution included. The transposed convolution comes back as upsampling
 # ([notebook 5](05_upsampling.ipynb)). First, though: how do you know that a gradient is right?
-# [Notebook 3](03_gradients_you_can_trust.ipynb).
+# [Notebook 3](03_gradient_checks.ipynb).

@@ -245,4 +245,4 @@ print(once.shape, steps.shape, f"largest difference {np.abs(once - steps)[inside
 # **Where this stands in an FCN.** FCN-32s has one such layer with a kernel of 64, FCN-8s has three.
 # They start bilinear and stay so ("frozen") or go on learning: [notebook 9](09_training.ipynb).
 # First, how does a classifier come to give a map of scores at all?
-# [Notebook 6](06_classifier_to_heatmap.ipynb).
+# [Notebook 6](06_heat_map.ipynb).

@@ -279,4 +279,4 @@ print(f"windows {windows * 28 * 28 * one:,}, convolution {canvas.size * one:,}: 
 # **Where this stands in an FCN.** With fc6 and fc7 as convolutions and a new 1 x 1 score layer for
 # 21 classes in place of fc8, this is FCN-32s, but for its upsampling. Its map is coarse. How skips
 # from pool4 and pool3 sharpen it, and where 19, 27 and 31 come from:
-# [notebook 7](07_skips_and_geometry.ipynb).
+# [notebook 7](07_fcn.ipynb).

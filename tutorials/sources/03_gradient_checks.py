@@ -244,5 +244,5 @@ print("adjoint, kernel upside down:", np.isclose((broken * x).sum(), (dy * y).su
 #   of layers judged with `minifcn check my_layers.py`.
 #
 # **Where this stands in an FCN.** Every layer of minifcn and the whole network pass these checks on
-# every change; [checking layers of your own](../docs/check-your-own-layer.md) tells more. Next: the
-# layers without weights, [notebook 4](04_pooling_relu_dropout.ipynb).
+# every change; the page "Check your own layer" tells more. Next: the
+# layers without weights, [notebook 4](04_pooling.ipynb).
