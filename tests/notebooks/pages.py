@@ -10,7 +10,6 @@ from pathlib import Path
 
 TUTORIALS = Path(__file__).parents[2] / "tutorials"
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,_]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
-MORE_THAN_A_DIGIT = re.compile(r"\d\D*\d")
 
 
 class Images(HTMLParser):

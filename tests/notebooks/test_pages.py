@@ -23,9 +23,9 @@ def folded(cell):
 
 
 def distinctive(answer) -> str | None:
-    """An answer that nobody writes by chance; None for a digit, yes, no."""
+    """An answer that nobody writes by chance; None for one of a single digit, yes, no."""
     text = shown(answer)
-    return text if pages.MORE_THAN_A_DIGIT.search(text) else None
+    return text if len(re.sub(r"\D", "", text).strip("0")) > 1 else None
 
 
 def says(text: str, answer: str) -> bool:

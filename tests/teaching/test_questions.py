@@ -1,6 +1,8 @@
 """Questions: each with the right answer, every foreseen wrong one, nonsense, and no guess."""
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +83,15 @@ def test_every_belief_is_exposed():
     exposed = {belief for entry in TABLE.values() for belief in entry.exposes}
     assert exposed == set(BELIEFS)
     assert len(TABLE) >= 50
+
+
+def test_it_says_where_to_read_on(computed):
+    root = Path(minifcn.__file__).parents[1]
+    for name, asked in computed.items():
+        for page in re.findall(r"why/([\w-]+)", asked.look):
+            assert (root / "docs" / "why" / f"{page}.md").exists() or not (root / "docs").exists()
+        for module in re.findall(r"minifcn/[\w/]+\.py", asked.look):
+            assert (root / module).exists(), (name, module)
 
 
 def test_html_is_safe_and_without_script(computed):

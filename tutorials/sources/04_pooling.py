@@ -221,7 +221,7 @@ print(f"{np.mean(kept**2) / np.mean(values**2):.2f} {1 / (1 - rate):.2f}")
 # - predict what pooling does to a size, to a tie, and to a pixel in two windows;
 # - explain why dropout divides, and why it does not drop channels here.
 #
-# **Where this stands in an FCN.** Five poolings make the scores coarse, one for each block of
-# 32 x 32 pixels. To get back to pixels, one has to go the other way:
+# **Where this stands in an FCN.** Five poolings halve the size five times: the scores are coarse.
+# To get back to pixels, one has to go the other way:
 # [notebook 5](05_upsampling.ipynb). Two of the five, pool3 and pool4, are where the skips of FCN-8s
 # begin ([notebook 7](07_fcn.ipynb)).

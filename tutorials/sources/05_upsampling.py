@@ -117,13 +117,13 @@ display(question("bilinear-line", reveal=True),
         question("bilinear-sum", reveal=True))
 
 # %%
-ramp = np.broadcast_to(np.arange(2.0, 8).reshape(1, 1, 6, 1), (1, 4, 6, 1)).copy()
-y = reference.bilinear_upsample_forward(ramp, factor=2, size=4, padding=1)      # (1, 8, 12, 1)
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3), width_ratios=[4, 12])
+ramp = np.broadcast_to(np.arange(2.0, 7).reshape(1, 1, 5, 1), (1, 3, 5, 1)).copy()
+y = reference.bilinear_upsample_forward(ramp, factor=2, size=4, padding=1)      # (1, 6, 10, 1)
+figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.4), width_ratios=[5, 10])
 grid(left, bilinear_kernel(4), "bilinear kernel (4, 4)")
-grid(right, y[0, :, :, 0], "a ramp 2 to 7, upsampled (8, 12)")
-show(figure, alt="Left: the bilinear kernel of 4 by 4, largest in the middle. Right: a ramp of six "
-     "columns, upsampled to twelve: in the interior it rises evenly, by a half from pixel to "
+grid(right, y[0, :, :, 0], "a ramp 2 to 6, upsampled (6, 10)")
+show(figure, alt="Left: the bilinear kernel of 4 by 4, largest in the middle. Right: a ramp of "
+     "five columns, upsampled to ten: in the interior it rises evenly, by a half from pixel to "
      "pixel; along the border the numbers are too small.")
 
 # %% tags=["question"]

@@ -196,7 +196,8 @@ figure, axis = plt.subplots(figsize=(5, 4.2))
 for name in names:
     half = fields[name] / 2
     axis.add_patch(plt.Rectangle((-half, -half), 2 * half, 2 * half, fill=False, linewidth=2))
-    axis.text(0, half + 3, f"{name} {fields[name]}", ha="center", fontsize=8)
+    if half > 20:
+        axis.text(0, half + 4, f"{name}: {fields[name]}", ha="center", fontsize=9)
 axis.add_patch(plt.Rectangle((-250, -250), 500, 500, color="#92c5de", alpha=0.4))
 axis.set(xlim=(-260, 260), ylim=(-260, 260), aspect="equal", title="on an image of 500 x 500")
 print(f"there {field}, and back {last - first + 1}; cells {apart} pixels apart")
@@ -278,5 +279,5 @@ print(f"windows {windows * 28 * 28 * one:,}, convolution {canvas.size * one:,}: 
 #
 # **Where this stands in an FCN.** With fc6 and fc7 as convolutions and a new 1 x 1 score layer for
 # 21 classes in place of fc8, this is FCN-32s, but for its upsampling. Its map is coarse. How skips
-# from pool4 and pool3 sharpen it, and where 19, 27 and 31 come from:
+# from pool4 and pool3 sharpen it, and where the crops come from:
 # [notebook 7](07_fcn.ipynb).

@@ -213,7 +213,7 @@ def _():
         hint="Which pixels lie in two windows?",
         larger_hint="Windows are 0-2, 2-4 and 4-6. Each adds 1 to its three pixels.",
         derivation=f"0-2, 2-4, 4-6 add up to {shown(dx)}. In code it is `dx[...] += `, never `=`.",
-        look="minifcn/ops/reference/conv2d.py, `_backward`; notebook 2")
+        look="why/col2im-adds; minifcn/ops/reference/conv2d.py, `_backward`; notebook 2")
 
 
 @asks("col2im", exposes=[18])
@@ -234,7 +234,7 @@ def _():
         larger_hint="Four windows, and all of them hold the four middle pixels.",
         derivation=f"Pixel (1, 1) lies in all 4 windows, each brings back a 1: "
                    f"{back[0, 1, 1, 0]:g}. The corner, in one window, gets {back[0, 0, 0, 0]:g}.",
-        look="minifcn/ops/reference/conv2d.py, `_backward`; notebook 2")
+        look="why/col2im-adds; minifcn/ops/reference/conv2d.py, `_backward`; notebook 2")
 
 
 @asks("dx-flip", exposes=[19])

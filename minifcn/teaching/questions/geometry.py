@@ -57,7 +57,8 @@ def _():
                    f"    together             {way.after('upscore').origin:g}\n\n"
                    f"Score row 0 lies at {way.after('upscore').origin:g}, so the image begins at "
                    f"row {offset}.",
-        look="minifcn/models/geometry.py; notebook 7; `minifcn summary 500 --positions`")
+        look="why/crop-offset; minifcn/models/geometry.py; notebook 7; "
+             "`minifcn summary 500 --positions`")
 
 
 @asks("crop-16s", exposes=[10])
@@ -78,7 +79,7 @@ def _():
         derivation=f"{plan(500, 16, 'caffe').after('fuse_pool4').origin:g} - 15.5 = "
                    f"{plan(500, 16, 'caffe').after('upscore16').origin:g}: the image begins at row "
                    f"{offset}.",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/crop-offset; minifcn/models/geometry.py; notebook 7")
 
 
 @asks("crop-8s", exposes=[10])
@@ -99,7 +100,7 @@ def _():
         derivation=f"{plan(500, 8, 'caffe').after('fuse_pool3').origin:g} - 7.5 = "
                    f"{plan(500, 8, 'caffe').after('upscore8').origin:g}: the image begins at row "
                    f"{offset}.",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/crop-offset; minifcn/models/geometry.py; notebook 7")
 
 
 def _skip_crop(pool, name):
@@ -122,7 +123,7 @@ def _skip_crop(pool, name):
                     f"{fine.step:g} pixels apart.",
         derivation=f"({coarse.origin:g} - ({fine.origin:g})) / {fine.step:g} = "
                    f"{fusion.skip.offset} cells.",
-        look="`overlap` in minifcn/models/geometry.py; notebook 7")
+        look="why/crop-offset; `overlap` in minifcn/models/geometry.py; notebook 7")
 
 
 @asks("crop-pool4", exposes=[10])
@@ -173,7 +174,7 @@ def _():
                     "than the image.",
         derivation=f"Output minus image runs through 32 different values; one of them is 38. "
                    f"Counted: {right} sizes.",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/crop-offset; minifcn/models/geometry.py; notebook 7")
 
 
 @asks("pad-100", exposes=[21])
@@ -198,7 +199,7 @@ def _():
         larger_hint="The crop falls by one for each pixel of padding less.",
         derivation=f"The crop is p - 81, so p = {least} is enough. (One-pixel images need 97, or "
                    "fc6 has no window left.)",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/pad-100; minifcn/models/geometry.py; notebook 7")
 
 
 @asks("pad-one-pixel", exposes=[21])
@@ -220,7 +221,7 @@ def _():
         hint="fc6 needs 7 cells after five poolings that round up.",
         larger_hint="7 cells need more than 6 · 32 = 192 rows after conv1_1; it has 1 + 2p - 2.",
         derivation=f"1 + 2p - 2 > 192 gives p >= {least}.",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/pad-100; minifcn/models/geometry.py; notebook 7")
 
 
 @asks("receptive-field", exposes=[7, 8])
@@ -246,7 +247,7 @@ def _():
         derivation="Each layer adds (k - 1) times the pixels between its input cells. After it:\n\n"
                    + "\n".join(f"    {name:<6}{_reach(steps, name):>4}" for name in
                                ("pool1", "pool2", "pool3", "pool4", "pool5", "fc6")),
-        look="minifcn/models/geometry.py; notebook 6")
+        look="why/receptive-field-404; minifcn/models/geometry.py; notebook 6")
 
 
 @asks("score-stride")
@@ -279,7 +280,7 @@ def _():
         hint="Cell i lies at origin + 32 i. Where is cell 0?",
         larger_hint="-99 from conv1_1, 15.5 from the poolings, 96 from fc6.",
         derivation=f"-99 + 15.5 + 96 = {grid.origin:g}; {grid.origin:g} + {cell}·32 = {place:g}.",
-        look="minifcn/models/geometry.py; notebook 7")
+        look="why/crop-offset; minifcn/models/geometry.py; notebook 7")
 
 
 @asks("fc6-weights")
@@ -297,7 +298,7 @@ def _():
         larger_hint="7 · 7 · 512 numbers go in, each is joined to each of 4096.",
         derivation=f"7 · 7 · 512 · 4096 = {count:,}: as a fully connected layer and as a 7 x 7 "
                    "convolution, it is the same count, since they are the same numbers.",
-        look="minifcn/models/surgery.py; notebook 6")
+        look="why/fc6-is-7x7; minifcn/models/surgery.py; notebook 6")
 
 
 @asks("fc6-kernel", exposes=[13])
@@ -316,7 +317,7 @@ def _():
         larger_hint="All of pool5: 7 x 7 cells, 512 channels.",
         derivation=f"Its 25,088 inputs are 7 x 7 x 512, in this order; so `weight.reshape{shape}` "
                    "is the kernel, and it fits pool5 of a 224 x 224 image in one place.",
-        look="minifcn/models/surgery.py; notebook 6")
+        look="why/fc6-is-7x7; minifcn/models/surgery.py; notebook 6")
 
 
 @asks("fc6-padding", exposes=[13])
@@ -337,7 +338,7 @@ def _():
         derivation=f"{whole(pad)}. Any padding gives scores, but they mean something else. Exact "
                    "geometry pads 3 so that scores reach the border, and training gets used to it; "
                    "Caffe's pads the image by 100 instead.",
-        look="minifcn/models/surgery.py; notebook 6")
+        look="why/fc6-is-7x7; minifcn/models/surgery.py; notebook 6")
 
 
 @asks("heatmap-size")

@@ -32,7 +32,7 @@ def _():
         derivation=f"-ln(1/{classes}) = ln {classes} = {loss:.4f}. So a first loss of ln(classes) "
                    "is a good sign. If it stays there, the scores stay at 0: look at rate, "
                    "initial values and trunk, not at the loss.",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebooks 8 and 9")
+        look="why/ln-classes; minifcn/ops/reference/softmax_cross_entropy.py; notebooks 8 and 9")
 
 
 @asks("first-loss-sum", exposes=[14])
@@ -49,7 +49,7 @@ def _():
         larger_hint="375 · 500 pixels.",
         derivation=f"187,500 · ln 21 = {loss:,.2f}. Gradients are as many times larger, which is "
                    "why the paper's learning rate is so small.",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
+        look="why/rate-1e-10; minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
 
 
 @asks("rate-1e-10", exposes=[14])
@@ -74,7 +74,7 @@ def _():
         larger_hint="The mean's is smaller by 250,000.",
         derivation=f"1e-10 · {pixels:,.0f} = {rate:g}: quite an ordinary rate, beside a momentum "
                    "of 0.99. (Weight decay must be divided by the same number.)",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
+        look="why/rate-1e-10; minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
 
 
 @asks("ignore-mean", exposes=[15])
@@ -94,7 +94,7 @@ def _():
         hint="By how many pixels is divided?",
         larger_hint="Six pixels, each with a loss of ln 2, divided by six.",
         derivation=f"6 · ln 2 / 6 = {loss:.4f}.",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
+        look="why/ignore-255; minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
 
 
 @asks("ignore-all", exposes=[15])
@@ -111,7 +111,7 @@ def _():
         larger_hint="Nothing.",
         derivation=f"{loss:g}, and a gradient of 0. Random crops of VOC's borders do come out like "
                    "this.",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
+        look="why/ignore-255; minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
 
 
 @asks("ignore-classes")
@@ -129,7 +129,7 @@ def _():
         hint="Which labels should be predicted?",
         larger_hint="0, 1, ..., 20.",
         derivation=f"{scores.shape[-1]}. The loss skips 255 before it looks at the scores.",
-        look="minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
+        look="why/ignore-255; minifcn/ops/reference/softmax_cross_entropy.py; notebook 8")
 
 
 @asks("dscores", exposes=[20])
@@ -233,4 +233,4 @@ def _():
         derivation=f"{alive}: score_fr alone, in the first step. From the second on all of them. "
                    "If the features were dead (all zero), score_fr would not learn either, and the "
                    "loss would stand at ln(classes).",
-        look="minifcn/models/fcn.py; notebook 9")
+        look="why/ln-classes; minifcn/models/fcn.py; notebook 9")

@@ -43,7 +43,7 @@ def _():
         larger_hint="It leaves the mean.",
         derivation=f"(1 + 1) / 2 = {mean:g}. Other rules exist; whoever publishes a mean IU should "
                    "say which.",
-        look="minifcn/training/metrics.py, absent classes; notebook 9")
+        look="why/absent-classes; minifcn/training/metrics.py, absent classes; notebook 9")
 
 
 @asks("iu-false-alarm", exposes=[16])
@@ -63,7 +63,7 @@ def _():
         larger_hint="IUs are 5/6, 1 and 0.",
         derivation=f"(5/6 + 1 + 0) / 3 = {metrics.mean_iu:.4f}. One false alarm on an absent class "
                    "is dear.",
-        look="minifcn/training/metrics.py; notebook 9")
+        look="why/absent-classes; minifcn/training/metrics.py; notebook 9")
 
 
 @asks("iu-images", exposes=[16])

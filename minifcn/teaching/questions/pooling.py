@@ -65,7 +65,7 @@ def _():
         derivation=f"{shown(dx)}. At a tie there is no derivative; every engine takes the same "
                    "corner, so that results agree to the bit. Ties are common: after ReLU many "
                    "windows are all zero.",
-        look="minifcn/ops/reference/max_pool2d.py; notebook 4")
+        look="why/pooling-ties; minifcn/ops/reference/max_pool2d.py; notebook 4")
 
 
 @asks("pool-overlap", exposes=[19])
@@ -190,4 +190,4 @@ def _():
         larger_hint="A channel has 16 · 16 values, each with a coin of its own.",
         derivation=f"All 256 coins of a channel would have to fall on the same side: 0.5**256. "
                    f"Counted in the mask: {dropped} channels.",
-        look="minifcn/ops/reference/dropout.py; notebook 4")
+        look="why/dropout-elements; minifcn/ops/reference/dropout.py; notebook 4")

@@ -27,7 +27,7 @@ def _():
         derivation=f"Each of the 2 x 2 cells holds {y[0, 0, 0, 0]:g}. One stamp reaches the "
                    f"corner: {back[0, 0, 0, 0]:g}; all four reach the middle: "
                    f"{back[0, 1, 1, 0]:g}. The ones do not come back.",
-        look="minifcn/ops/reference/conv_transpose2d.py; notebook 5")
+        look="why/transposed-is-not-inverse; minifcn/ops/reference/conv_transpose2d.py; notebook 5")
 
 
 @asks("transposed-larger", exposes=[2])
@@ -123,7 +123,7 @@ def _():
         larger_hint="A quarter and three quarters of a cell, on either side.",
         derivation=f"1 - distance: {shown(line)}. Those at distance 2 belong to the same output "
                    "pixel: 0.25 + 0.75 = 1.",
-        look="`bilinear_kernel` in minifcn/ops/checks.py; notebook 5")
+        look="why/bilinear-kernel; `bilinear_kernel` in minifcn/ops/checks.py; notebook 5")
 
 
 @asks("bilinear-sum", exposes=[6])
@@ -144,7 +144,7 @@ def _():
         larger_hint="One cell spreads over 32 x 32 pixels. What must the sum be, for a mean of 1?",
         derivation=f"Each of the 32 x 32 pixels between cells gets weights that sum to 1, so the "
                    f"kernel sums to 32² = {kernel.sum():,.0f}: the factor squared.",
-        look="`bilinear_kernel` in minifcn/ops/checks.py; notebook 5")
+        look="why/bilinear-kernel; `bilinear_kernel` in minifcn/ops/checks.py; notebook 5")
 
 
 @asks("bilinear-channels", exposes=[5])
@@ -164,7 +164,7 @@ def _():
         larger_hint="From its own only: pairs (c, c).",
         derivation=f"{classes} pairs on the diagonal · 4 · 4 = {np.count_nonzero(weight)} of "
                    f"{weight.size:,}.",
-        look="`ConvTranspose2d` in minifcn/layers.py; notebook 5")
+        look="why/bilinear-kernel; `ConvTranspose2d` in minifcn/layers.py; notebook 5")
 
 
 @asks("bilinear-corner", exposes=[20])
@@ -219,7 +219,7 @@ def _():
         larger_hint="Along one axis the counts are 1, 2, 1, 2, ... In two axes they multiply.",
         derivation=f"Counts {shown(sorted(set(plain(interior))))}: {ratio} to 1. That pattern "
                    "is the checkerboard.",
-        look="notebook 5")
+        look="why/checkerboards; notebook 5")
 
 
 @asks("checkerboard-divisible", exposes=[9])
@@ -240,7 +240,7 @@ def _():
         larger_hint="Even: 3 + 1. Odd: 1 + 1.",
         derivation=f"(3 + 1) - (1 + 1) = {step}. A size that the stride divides removes the "
                    "uneven count, not the pattern; the bilinear kernel has equal sums.",
-        look="notebook 5")
+        look="why/checkerboards; notebook 5")
 
 
 @asks("transposed-gradient")
