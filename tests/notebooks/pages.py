@@ -1,12 +1,14 @@
-"""What a committed notebook says: its cells, their tags, the text of their outputs.
+"""What a committed notebook says, and the rules that it must keep; needs nothing but JSON.
 
-Needs nothing but JSON, so that the rules of a page are tested without Jupyter.
+Every rule takes the cells of a page, from the top, and returns what is wrong with them.
 """
 import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+
+from minifcn.teaching.questions.asking import TABLE, shown
 
 TUTORIALS = Path(__file__).parents[2] / "tutorials"
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,_]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
@@ -72,6 +74,58 @@ def numbers(text: str) -> Iterator[str]:
 def plain(number: str) -> str:
     value = float(number.replace(",", "").replace("_", "").replace("−", "-").lstrip("+-"))
     return f"{value:.10g}"
+
+
+def folded(cell: dict) -> bool:
+    return "answer" in tags(cell)
+
+
+def distinctive(answer) -> str | None:
+    """An answer that nobody writes by chance; None for one of a single digit, yes, no."""
+    text = shown(answer)
+    return text if len(re.sub(r"\D", "", text).strip("0")) > 1 else None
+
+
+def says(text: str, answer: str) -> bool:
+    """Whether a text holds an answer, as a word or number of its own."""
+    return re.search(rf"(?<![\w.,-]){re.escape(answer)}(?![\w]|[.,]\d)", text) is not None
+
+
+def unanswered(cells: list[dict]) -> list[str]:
+    """Questions that are no longer open, or that no folded cell below answers."""
+    found = []
+    for place, cell in enumerate(cells):
+        if "question" not in tags(cell):
+            continue
+        for name in asked(cell):
+            if name not in TABLE or f'question("{name}", None)' not in source(cell):
+                found.append(f"{name} is not an open question")
+            if not any(folded(later) and name in asked(later) for later in cells[place + 1:]):
+                found.append(f"no folded cell answers {name}")
+    return found
+
+
+def told_early(cells: list[dict]) -> list[str]:
+    """Answers that stand in a text, a piece of code or an output above their folded cell."""
+    found = []
+    for place, cell in enumerate(cells):
+        for name in asked(cell) if folded(cell) else ():
+            question = TABLE[name].compute()
+            answer = distinctive(question.answer)
+            if answer and not says(question.text, answer):
+                found += [f"{name} is told before it is answered: {source(earlier)}"
+                          for earlier in cells[:place] if not folded(earlier)
+                          and says(f"{source(earlier)}\n{output_text(earlier)}", answer)]
+    return found
+
+
+def from_nowhere(cells: list[dict]) -> list[str]:
+    """Numbers of two digits or more in the text that stand in no code and no output."""
+    known = {number for cell in cells if cell["cell_type"] == "code"
+             for number in numbers(f"{source(cell)}\n{output_text(cell)}")}
+    return [f"{number} is nowhere computed: {source(cell)}"
+            for cell in cells if cell["cell_type"] == "markdown"
+            for number in numbers(prose(cell)) if len(number) > 1 and number not in known]
 
 
 def problems_of_images(cell: dict) -> list[str]:

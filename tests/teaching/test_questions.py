@@ -102,6 +102,11 @@ def test_html_is_safe_and_without_script(computed):
     assert "<b>" not in question("crop-32s", "<b>")._repr_html_()
 
 
+def test_a_centred_crop_is_recognised():
+    reply = question("crop-32s", 26)
+    assert reply.right is False and "centred crop" in repr(reply)
+
+
 def test_an_unforeseen_guess_gets_a_hint():
     reply = question("crop-32s", 25)
     assert reply.right is False
@@ -141,7 +146,7 @@ def test_a_guess_of_the_wrong_length_says_so():
 
 def test_a_reveal_still_judges_the_guess():
     assert question("crop-32s", 19, reveal=True).right is True
-    assert question("crop-32s", 22, reveal=True).right is False
+    assert question("crop-32s", 26, reveal=True).right is False
 
 
 @pytest.mark.parametrize("name, nearest", [("crop32", "crop-32s"), ("Crop-32S", "crop-32s"),
@@ -169,7 +174,7 @@ def test_two_questions_of_one_name_are_refused():
 
 def test_nothing_is_remembered():
     first = repr(question("crop-32s"))
-    question("crop-32s", 22)
+    question("crop-32s", 26)
     question("crop-32s", reveal=True)
     assert repr(question("crop-32s")) == first
 

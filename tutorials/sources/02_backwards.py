@@ -40,6 +40,7 @@ from minifcn.teaching import grid, question, show
 # say that the kernel is flipped in the backward pass. Is it, here?
 
 # %% tags=["question"]
+# Your guess in place of None, then run. The folded cell below has the answer.
 question("dx-flip", None)
 
 # %% tags=["answer"]

@@ -49,6 +49,7 @@ show(figure, alt="The curve sin x with its tangent at 1. The chord from 1 to 1.8
      "than the tangent; the chord from 0.2 to 1.8 is nearly parallel to it.")
 
 # %% tags=["question"]
+# Your guess in place of None, then run. The folded cell below has the answer.
 # The chord that reaches to both sides is nearly parallel to the tangent. And when h shrinks?
 question("difference-order", None)
 

@@ -24,6 +24,7 @@ from minifcn.teaching import grid, question, show
 # x does. So which gradient goes back?
 
 # %% tags=["question"]
+# Your guess in place of None, then run. The folded cell below has the answer.
 question("relu-mask", None)
 
 # %% tags=["answer"]

@@ -40,6 +40,7 @@ show(figure, alt="A small map x of 2 by 2 holding 1 to 4, a kernel of 3 by 3, an
      "share a column, where their numbers add up.")
 
 # %% tags=["question"]
+# Your guess in place of None, then run. The folded cell below has the answer.
 # One axis is enough to see it. Which five values?
 question("transposed-stamp", None)
 

@@ -97,6 +97,7 @@ show(figure, alt="A black image with six white shapes, and four maps of scores, 
 # connected layer, which is called fc6. How large is that layer?
 
 # %% tags=["question"]
+# Your guess in place of None, then run. The folded cell below has the answer.
 display(question("fc6-weights", None),
         question("fc6-kernel", None))
 

@@ -154,7 +154,7 @@ def question(name: str, guess: Any = None, *, hint: int = 0, reveal: bool = Fals
                   ("Read on:", asked.look)]
         return _reply(name, right, parts)
     if guess is None:
-        how = f'`question("{name}", guess)`, where the guess is {kind(asked)}'
+        how = f'`question("{name}", guess)`, where the guess is {kind(asked)}.'
         return _reply(name, None, [("Question:", asked.text), *hints, ("To answer:", how)])
     right, parts = _judge(asked, guess)
     if right:
@@ -163,7 +163,7 @@ def question(name: str, guess: Any = None, *, hint: int = 0, reveal: bool = Fals
         foreseen = parts[-1][0] == "Behind it:"
         parts += [("Read on:", asked.look)] if foreseen and not hint else hints
         parts += [("Then:", f'guess again, or ask for `question("{name}", hint=2)`; '
-                            f'`question("{name}", reveal=True)` shows the way')]
+                            f'`question("{name}", reveal=True)` shows the way.')]
     return _reply(name, right, parts)
 
 
@@ -239,7 +239,7 @@ def _judge(asked: Question, guess: Any) -> tuple[bool | None, list[tuple[str, st
             return False, [("Not", f"{shown(wrong.value)}."), ("Behind it:", wrong.because)]
     complaint = _complaint(asked, guess)
     if complaint:
-        return None, [("No answer yet:", f"{complaint}; the guess should be {kind(asked)}")]
+        return None, [("No answer yet:", f"{complaint}; the guess should be {kind(asked)}.")]
     return False, [("Not", f"{_short(guess)}.")]
 
 

@@ -32,16 +32,17 @@ def _reach(steps, until, naive=False):
 
 @asks("crop-32s", exposes=[10])
 def _():
-    way = plan(500, 32, "caffe")
+    rows = 492
+    way = plan(rows, 32, "caffe")
     offset, size = way.output.offset, way.after("upscore").size
     return Question(
-        f"FCN-32s in Caffe geometry makes {size} x {size} scores of a 500 x 500 image. How many "
-        "rows are cut off at the top?",
+        f"FCN-32s in Caffe geometry makes {size} x {size} scores of a {rows} x {rows} image. How "
+        "many rows are cut off at the top?",
         answer=offset,
-        wrong=[Wrong((size - 500) // 2, f"{(size - 500) // 2} is what a centred crop would give. "
+        wrong=[Wrong((size - rows) // 2, f"{(size - rows) // 2} is what a centred crop would give. "
                      "The offset does not depend on the size of the image: it is where the first "
                      "pixel lies among the scores, and the rest is cut off at the bottom."),
-               Wrong(size - 500, "That many are cut off in all, at the top and at the bottom."),
+               Wrong(size - rows, "That many are cut off in all, at the top and at the bottom."),
                Wrong(0, "The first score row lies above the image, over the padding of 100."),
                Wrong(100, "The padding of 100 is eaten up on the way, most of it by fc6.")],
         hint="Where does the first score row lie, in pixels of the image?",
@@ -58,7 +59,7 @@ def _():
                    f"Score row 0 lies at {way.after('upscore').origin:g}, so the image begins at "
                    f"row {offset}.",
         look="why/crop-offset; minifcn/models/geometry.py; notebook 7; "
-             "`minifcn summary 500 --positions`")
+             "`minifcn summary 492 --positions --geometry caffe`")
 
 
 @asks("crop-16s", exposes=[10])
