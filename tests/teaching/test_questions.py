@@ -1,4 +1,5 @@
 """Questions: each with the right answer, every foreseen wrong one, nonsense, and no guess."""
+import importlib
 import math
 import re
 from fractions import Fraction
@@ -186,6 +187,20 @@ def test_the_answer_follows_the_code(monkeypatch):
     monkeypatch.setattr(geometry, "GEOMETRIES", changed)
     assert question("crop-32s", 29).right is True
     assert question("crop-32s", 19).right is False
+
+
+def test_an_engine_with_a_bug_changes_no_answer(monkeypatch):
+    engines = importlib.import_module("minifcn.ops.engines")        # ``ops.engines`` is a function
+    monkeypatch.setattr(engines, "_registered", {})
+
+    class Broken:
+        @staticmethod
+        def softmax_cross_entropy(scores, labels, **options):
+            return 0.0, np.zeros_like(scores)
+
+    minifcn.register_engine("broken", Broken)
+    with minifcn.using("broken"):
+        assert question("ln-classes", math.log(21)).right is True
 
 
 def test_questions_are_reached_from_the_package():

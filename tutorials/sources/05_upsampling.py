@@ -129,13 +129,16 @@ show(figure, alt="Left: the bilinear kernel of 4 by 4, largest in the middle. Ri
 
 # %% tags=["question"]
 # In the interior the ramp goes on rising evenly. At the border something is missing: beyond it the
-# input counts as 0. An image viewer would repeat the last cell instead.
+# input counts as 0. An image viewer would repeat the last cell instead. An FCN keeps this kernel
+# ("frozen"), or starts with it and learns; then every class has a kernel for every class.
 display(question("bilinear-corner", None),
-        question("bilinear-channels", None))
+        question("bilinear-channels", None),
+        question("bilinear-parameters", None))
 
 # %% tags=["answer"]
 display(question("bilinear-corner", reveal=True),
-        question("bilinear-channels", reveal=True))
+        question("bilinear-channels", reveal=True),
+        question("bilinear-parameters", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Checkerboards
@@ -160,6 +163,7 @@ for axis, weight, name in ((axes[0], np.ones((3, 3, 1, 1)), "3 x 3 ones, stride 
                            (axes[2], bilinear_kernel(4)[:, :, None, None], "4 x 4 bilinear")):
     y = reference.conv_transpose2d_forward(ones, weight, stride=2)
     grid(axis, y[0, :, :, 0], f"{name} {y.shape[1:3]}", numbers=False)
+    print(f"{name}: {np.unique(y[0, 3:-3, 3:-3, 0])} in the interior")
 show(figure, alt="A constant map, upsampled with three kernels. With 3 by 3 ones and with an "
      "uneven 4 by 4 kernel the interior is a regular pattern of lighter and darker cells; with the "
      "bilinear kernel it is even, and only the border fades.")
