@@ -228,8 +228,8 @@ y = reference.bilinear_upsample_forward(ramp, 2, 4, 1)
 weights = reference.bilinear_upsample_forward(np.ones_like(ramp), 2, 4, 1)
 print((y / weights)[0, 0, :, 0])
 
-# 3. Nearly, not quite. Each step by 2 interpolates between pixels that are interpolated already,
-# and so cuts the corners of the straight lines; along a straight ramp there is nothing to cut.
+# 3. No. Each step by 2 interpolates between pixels that are interpolated already, and cuts the
+# corners once more: peaks are rounded off. Along a straight ramp there is nothing to cut.
 noise = np.random.default_rng(0).normal(size=(1, 6, 6, 1))
 once = reference.bilinear_upsample_forward(noise, 32, 64, 16)
 steps = noise
