@@ -211,12 +211,15 @@ def backward(dy, x, weight, bias):
 
 
 small = rng.normal(size=(2, 5, 4, 2)), rng.normal(size=(3, 2, 2, 3)), rng.normal(size=3)
-report = gradcheck.check(forward, backward, small, strict=False)
+report = gradcheck.check(forward, backward, small, strict=False, like="conv2d")
 print("right:", report.ok, "· the worst is in", report.worst.array)
 
 # %% tags=["answer"]
-# dx is assigned where it must add: each (ki, kj) writes over most of what the last one left.
-# dweight may be assigned, since each (ki, kj) is visited once.
+print(report.diagnosis)
+
+
+# Each (ki, kj) writes over most of what the last one left in dx. dweight may be assigned, since
+# each of its cells is visited once.
 def repaired(dy, x, weight, bias):
     kh, kw, _, _ = weight.shape
     oh, ow = dy.shape[1:3]

@@ -150,7 +150,7 @@ def linear_backward(dy, x, weight, bias):
 
 rng = np.random.default_rng(0)
 inputs = rng.normal(size=(4, 3)), rng.normal(size=(3, 3)), rng.normal(size=3)
-report = gradcheck.check(linear, linear_backward, inputs, strict=False)
+report = gradcheck.check(linear, linear_backward, inputs, strict=False, like="linear")
 print("right:", report.ok, "· the worst is in", report.worst.array)
 
 # %% tags=["question"]
@@ -163,6 +163,7 @@ def repaired(dy, x, weight, bias):
 
 
 display(question("check-transpose-blind", reveal=True))
+print(report.diagnosis)
 print("repaired:", gradcheck.check(linear, repaired, inputs, strict=False).ok)
 
 # %% [markdown] lang="en"
@@ -176,10 +177,10 @@ minifcn.trace(reference.linear_backward, np.array([[1.0, 10, 100]]), np.array([[
 # %% [markdown] lang="en"
 # ## The checker says what is wrong
 #
-# With a module whose functions have the names of minifcn's operations, the checker can do more: it
-# knows what each is meant to compute. It takes the textbook, makes one plausible edit after the
-# other, and looks which edited textbook fails in exactly the way that yours fails. That edit *is*
-# the diagnosis.
+# Told what the functions are meant to be (`like="linear"`, or a module whose functions have the
+# names of minifcn's operations), the checker can do more. It makes one plausible edit of the
+# textbook after the other, and looks which of them fails in exactly the way that yours fails. That
+# edit *is* the diagnosis.
 
 # %%
 class Mine:
@@ -203,6 +204,9 @@ print("right:", report.ok)
 # %% tags=["answer"]
 # Where windows overlap, two of them may choose the same pixel; the second overwrites the first.
 print(report.diagnosis)
+for right, wrong in report.edit:                # the mistake, as an edit of the textbook
+    print("-", right)
+    print("+", wrong)
 
 # %% [markdown] lang="en"
 # ## Exercises

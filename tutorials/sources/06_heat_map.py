@@ -234,6 +234,9 @@ report = gradcheck.check_module(Mine)["conv2d_forward"]
 print("right:", report.ok)
 
 # %% tags=["answer"]
+print(report.diagnosis)
+
+
 # The window is flattened as c, h, w, the weight as h, w, c. With one channel or a 1 x 1 kernel the
 # two orders are the same. (PyTorch's and Caffe's fc6 is flattened c, h, w, Keras' h, w, c.)
 class Repaired(Mine):
