@@ -159,10 +159,10 @@ def test_patterns_and_what_is_skipped(here, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "no model is given; give a checkpoint, or a packaged model"),
-    (["a.png"], "no model stands before a.png"),
-    (["a.png", "b.png"], "no model stands before a.png"),
-    (["p"], "no model stands before p"),
+    ([], "no model is given: minifcn predict MODEL PICTURE; MODEL is a checkpoint, or the name"),
+    (["a.png"], "no model is given: minifcn predict MODEL a.png"),
+    (["a.png", "b.png"], "no model is given: minifcn predict MODEL a.png"),
+    (["p"], "no model is given: minifcn predict MODEL p"),
     (["streets-8s"], "no picture is given"),
     (["run", "a.png"], "run is a folder; the best model of this run is run/best.safetensors"),
     (["run"], "run is a folder; the best model of this run is run/best.safetensors"),

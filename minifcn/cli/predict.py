@@ -83,13 +83,12 @@ def check(arguments) -> None:
     from minifcn.models.pretrained import names
 
     model, images = arguments.model, arguments.images
-    packaged = f"a checkpoint, or a packaged model: {', '.join(names())}"
+    kinds = f"a checkpoint, or the name of a packaged model: {', '.join(names())}"
     if model is None:
-        raise ValueError(f"minifcn predict MODEL PICTURE: no model is given; give {packaged}")
+        raise ValueError(f"no model is given: minifcn predict MODEL PICTURE; MODEL is {kinds}")
     a_run = Path(model, "best.safetensors").exists()
     if Path(model).suffix.lower() in SUFFIXES or (Path(model).is_dir() and not (images or a_run)):
-        raise ValueError(f"minifcn predict MODEL PICTURE: no model stands before {model}; "
-                         f"give {packaged}")
+        raise ValueError(f"no model is given: minifcn predict MODEL {model}; MODEL is {kinds}")
     checkpoint_file(model)
     if not images:
         raise ValueError(f"no picture is given: minifcn predict {model} PICTURE")
