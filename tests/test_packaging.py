@@ -86,3 +86,13 @@ print(minifcn.__version__)
     with Image.open(tmp_path / "masks" / "street.png") as mask:
         assert mask.mode == "P" and mask.size == (30, 40) and (np.asarray(mask) == 2).all()
     assert (tmp_path / "masks" / "street_overlay.png").exists()
+
+
+def test_it_steps_outside_the_checkout(installed, tmp_path):
+    """The viewer's files are in the wheel."""
+    run(sys.executable, "-m", "minifcn", "step", "conv2d_backward", "--shape", "1x4x5x2",
+        "--stride", "2", "--out", "step.html", cwd=tmp_path, PYTHONPATH=str(installed))
+    page = (tmp_path / "step.html").read_text(encoding="utf-8")
+    viewer = CHECKOUT / "minifcn" / "teaching" / "viewer"
+    for name in ("stepper.js", "stepper.css", "style.css"):
+        assert (viewer / name).read_text(encoding="utf-8") in page
