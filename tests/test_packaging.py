@@ -124,3 +124,13 @@ def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, tmp_pat
     with Image.open(tmp_path / "masks" / "photo.png") as mask:
         right = np.asarray(mask) == scene.labels
     assert right[scene.labels != 255].mean() > 0.8
+
+
+def test_it_steps_outside_the_checkout(installed, tmp_path):
+    """The viewer's files are in the wheel."""
+    run(sys.executable, "-m", "minifcn", "step", "conv2d_backward", "--shape", "1x4x5x2",
+        "--stride", "2", "--out", "step.html", cwd=tmp_path, PYTHONPATH=str(installed))
+    page = (tmp_path / "step.html").read_text(encoding="utf-8")
+    viewer = CHECKOUT / "minifcn" / "teaching" / "viewer"
+    for name in ("stepper.js", "stepper.css", "style.css"):
+        assert (viewer / name).read_text(encoding="utf-8") in page

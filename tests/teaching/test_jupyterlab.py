@@ -67,8 +67,8 @@ def lab(tmp_path_factory, trace):
                 time.sleep(0.2)
         yield address
     finally:
-        server.terminate()
-        server.wait(30)
+        server.kill()       # it holds nothing worth saving
+        server.wait()
 
 
 def opened(chromium, lab, name):
@@ -100,7 +100,8 @@ def test_a_trusted_notebook_steps(chromium, lab, trace):
 def test_an_untrusted_notebook_shows_the_poster(chromium, lab, trace):
     page = opened(chromium, lab, "untrusted")
     poster = page.locator("img.poster").first
-    assert poster.is_visible() and poster.get_attribute("alt").startswith("Stepper of linear")
+    poster.wait_for(state="visible")
+    assert poster.get_attribute("alt").startswith("Stepper of linear")
     assert poster.evaluate("image => image.naturalWidth") > 500
     assert page.locator(".stepper").count() == 0
     shown = page.locator(".jp-RenderedHTMLCommon").first.inner_text()
