@@ -131,8 +131,10 @@ def train_all(seed: int, quiet: bool) -> dict[int, Trained]:
         if start:
             numba.set_num_threads(1)        # of this thread
             model.copy_from(start.model)
+        name = f"FCN-{stride}s, stage {stage + 1} of {len(STEPS)}"
         trainer = Trainer(model, scenes, replace(RECIPE, steps=STEPS[stage], seed=stage),
-                          say=None if quiet else progress.say, title=f"FCN-{stride}s")
+                          say=None if quiet else lambda line: progress.say(f"{name}: {line}"),
+                          title=name)
         running.append(trainer)
         trainer.run()
         return Trained(model, [*(start.losses if start else ()), *trainer.losses])
