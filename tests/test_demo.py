@@ -1,5 +1,7 @@
 """The demo: its files, and what it is there to show."""
+import os
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -67,6 +69,22 @@ def test_the_demo_gives_the_same_bits_twice(short):
         assert len(trained.losses) == 7 and trained.losses == second[stride].losses
         for name, weight in trained.model.parameters.items():
             assert (weight == second[stride].model.parameters[name]).all()
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_does_not_change_a_bit():
+    code = """
+import hashlib
+from minifcn import demo
+demo.STEPS, demo.TRAINING, demo.SIZE = (3, 2, 2), 8, (48, 64)
+for stride, (model, losses) in demo.train_all(seed=0, quiet=True).items():
+    bits = b"".join(array.tobytes() for array in model.parameters.values())
+    print(stride, losses, hashlib.sha256(bits).hexdigest())
+"""
+    printed = {subprocess.run([sys.executable, "-c", code], text=True, check=True, timeout=600,
+                              capture_output=True, env={**os.environ, "NUMBA_NUM_THREADS": threads}
+                              ).stdout for threads in "124"}
+    assert len(printed) == 1 and printed.pop().count("\n") == 3
 
 
 @pytest.mark.slow
