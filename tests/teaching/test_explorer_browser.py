@@ -120,7 +120,8 @@ def test_the_scores_are_those_of_the_pixel_and_of_the_cell(page, explored):
     pixel = [int(step.origin + cell * 8 + 0.5) for cell in (2, 3)]
     for k, (name, final, own, _) in enumerate(rows_of(page, ".scores")):
         assert name == explored.data["classes"][k]
-        assert float(final) == pytest.approx(explored.maps["output"][pixel[0], pixel[1], k], rel=5e-4)
+        right = explored.maps["output"][pixel[0], pixel[1], k]
+        assert float(final) == pytest.approx(right, rel=5e-4)
         assert float(own) == pytest.approx(explored.maps["score_pool3"][2, 3, k], rel=5e-4)
 
 

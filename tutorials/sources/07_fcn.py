@@ -148,8 +148,8 @@ question("cell-position", reveal=True)
 
 # %% [markdown] lang="en"
 # Now enlarge by 32 with a kernel of twice that size, as FCN-32s does: the step becomes 1, and the
-# origin moves by half the kernel. It becomes negative: pixel 0 of the upsampled scores lies *before* the image. What
-# is to be cut off?
+# origin moves by half the kernel. It becomes negative: pixel 0 of the upsampled scores lies
+# *before* the image. What is to be cut off?
 
 # %% tags=["question"]
 question("crop-32s", None)
@@ -252,14 +252,15 @@ print({plan(size, 8).output.offset for size in sizes},
       {fusion.skip.offset for size in sizes for fusion in plan(size, 8).fusions.values()})
 
 # 2. Padding more by one moves every map up by one pixel, and the offset with it: p - 69.
-from minifcn.models.geometry import Geometry  # noqa: E402
+from minifcn.models.geometry import Geometry
 
 print({padding - plan(500, 8, Geometry(padding, 0, False)).output.offset
        for padding in (81, 90, 100, 120)})
 
-# 3. (0.01 and 0.0001.) The gradient of a score layer's weights is as large as its input. He initialisation keeps the
-#    activations' size through ReLUs, but VGG16 as it was trained has far larger ones at pool3 than
-#    at fc7. The factors make all three score layers learn at a similar pace with one rate.
+# 3. (0.01 and 0.0001.) The gradient of a score layer's weights is as large as its input. He
+#    initialisation keeps the activations' size through ReLUs, but VGG16 as it was trained has far
+#    larger ones at pool3 than at fc7. The factors make all three score layers learn at a similar
+#    pace with one rate.
 x = rng.normal(size=(1, 64, 64, 3)).astype(np.float32)
 with minifcn.using("reference"):
     conv = reference.conv2d_forward(x, model.parameters["conv1_1.weight"],

@@ -1,10 +1,10 @@
 # %% [markdown] lang="en"
 # # 8 · A loss at every pixel
 #
-# A classifier answers once for a picture. A segmentation network answers at every pixel, so the loss
-# is the classifier's loss, many thousand times. That sounds like a detail, and yet most questions
-# that people ask about training an FCN are about it: which pixels count, whether to add or to
-# average, and why the paper's learning rate looks like a typing error.
+# A classifier answers once for a picture. A segmentation network answers at every pixel, so the
+# loss is the classifier's loss, many thousand times. That sounds like a detail, and yet most
+# questions that people ask about training an FCN are about it: which pixels count, whether to add
+# or to average, and why the paper's learning rate looks like a typing error.
 #
 # You need notebook 3 (checking a gradient). Put your guesses in place of `None`.
 
@@ -21,8 +21,8 @@ from minifcn.teaching import grid, question, show
 # ## From scores to probabilities
 #
 # The network gives each pixel one score for each class: any real numbers. The **softmax** makes
-# probabilities of them. It takes the exponential, so that everything is positive, and divides by the
-# sum, so that they add up to one.
+# probabilities of them. It takes the exponential, so that everything is positive, and divides by
+# the sum, so that they add up to one.
 #
 # ```
 # scores         (n, h, w, classes)
@@ -143,8 +143,8 @@ question("ignore-all", reveal=True)
 # ## Sum or mean, and a rate of 1e-10
 #
 # The authors of FCN add the losses of all pixels and divide by the number of images. Others average
-# over the pixels. The two differ by a factor, the number of valid pixels, and so do their gradients.
-# A step of the optimizer is rate times gradient. You see what follows.
+# over the pixels. The two differ by a factor, the number of valid pixels, and so do their
+# gradients. A step of the optimizer is rate times gradient. You see what follows.
 
 # %% tags=["question"]
 question("rate-1e-10", None)

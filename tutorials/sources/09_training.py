@@ -150,9 +150,10 @@ minifcn.trace(iu_of_class, np.array([[6, 2, 0], [1, 3, 0], [0, 2, 4]]), 1)
 # %% [markdown] lang="en"
 # ## In stages
 #
-# The paper trains FCN-32s first, starts FCN-16s from its weights, and FCN-8s from those of 16s. Each
-# new score layer starts at zero, so that a stage begins with exactly what the last one could do. We
-# do it in a few hundred steps: one run, so read the order of the numbers and not their digits.
+# The paper trains FCN-32s first, starts FCN-16s from its weights, and FCN-8s from those of 16s.
+# Each new score layer starts at zero, so that a stage begins with exactly what the last one could
+# do. We do it in a few hundred steps: one run, so read the order of the numbers and not their
+# digits.
 
 # %%
 def evaluate(model):
@@ -216,13 +217,13 @@ for name, found in experiments.items():
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 2.6))
-for place, (name, found) in enumerate(experiments.items()):
+for place, found in enumerate(experiments.values()):
     axis.plot([place] * 3, found, "o", alpha=0.7)
     axis.plot([place - 0.2, place + 0.2], [np.mean(found)] * 2, color="black")
 axis.set_xticks(range(3), list(experiments))
 axis.set(ylabel="mean IU", ylim=(0, None), xlim=(-0.5, 2.5))
-show(figure, alt="Mean IU of three seeds for each of three ways to train FCN-8s. The two staged ways "
-     "lie close together; the one that is trained at once, from random weights, lies lower.")
+show(figure, alt="Mean IU of three seeds for each of three ways to train FCN-8s. The two staged "
+     "ways lie close together; the one that is trained at once, from random weights, lies lower.")
 
 # %% [markdown] lang="en"
 # What to keep: a difference smaller than the spread of the seeds is no difference. And stages help
@@ -263,8 +264,8 @@ print(report.diagnosis)
 #    pixels.
 # 2. *A step further.* Average the mean IU of the single scenes, and compare it with that of all
 #    scenes together. Why do they differ?
-# 3. *With thought.* Write SGD with momentum as the paper uses it (`v = momentum * v + rate * g`, then
-#    `w -= v`), and compare one step with `minifcn.SGD`.
+# 3. *With thought.* Write SGD with momentum as the paper uses it (`v = momentum * v + rate * g`,
+#    then `w -= v`), and compare one step with `minifcn.SGD`.
 
 # %% tags=["answer"]
 # 1. One class has an IU of its share of the pixels, all other classes that occur have 0.
@@ -293,6 +294,6 @@ print(np.allclose(own, weights["a.weight"]))
 # - read the four metrics, and put a baseline beside them;
 # - train in stages, and say what a difference between two runs is worth.
 #
-# **Where this stands in an FCN.** `minifcn train streets --recipe streets` does the same for longer,
-# can be interrupted, and draws its curves. With pictures of your own:
+# **Where this stands in an FCN.** `minifcn train streets --recipe streets` does the same for
+# longer, can be interrupted, and draws its curves. With pictures of your own:
 # [notebook 11](11_your_pictures.ipynb).

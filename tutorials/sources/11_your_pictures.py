@@ -68,8 +68,8 @@ data = open_dataset("folder", folder, split=None)
 print(survey(data))
 
 # %% [markdown] lang="en"
-# Classes with few pixels will be learned late, if at all. And for some mistakes numbers do not help:
-# look at pictures.
+# Classes with few pixels will be learned late, if at all. And for some mistakes numbers do not
+# help: look at pictures.
 
 # %%
 data
@@ -105,8 +105,8 @@ for axis, title, picture in zip(axes, ("image", "labels", "prediction", "wrong p
     axis.imshow(picture, cmap="gray")
     axis.set_title(title)
     axis.axis("off")
-show(figure, alt="A street scene, its labels, the prediction, and the wrong pixels in white. Most of "
-     "them lie along the outlines of objects and on thin things.")
+show(figure, alt="A street scene, its labels, the prediction, and the wrong pixels in white. Most "
+     "of them lie along the outlines of objects and on thin things.")
 
 # %% [markdown] lang="en"
 # Any size works, for this model too: a picture of 5 rows and one column is a picture.
@@ -120,8 +120,8 @@ question("any-size", reveal=True)
 # %% [markdown] lang="en"
 # ## Where it fails, and why
 #
-# First, along outlines. The finest scores lie 8 pixels apart; between them the network interpolates.
-# Here is the share of wrong pixels by their distance from the nearest outline.
+# First, along outlines. The finest scores lie 8 pixels apart; between them the network
+# interpolates. Here is the share of wrong pixels by their distance from the nearest outline.
 
 # %%
 def distance_to_outline(labels, most=10):
@@ -249,15 +249,15 @@ print(report.diagnosis)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* Write a mask of your own with `write_mask`, read it with `read_labels`, and show that
-#    nothing has changed.
+# 1. *Warm up.* Write a mask of your own with `write_mask`, read it with `read_labels`, and show
+#    that nothing has changed.
 # 2. *A step further.* Which class is confused with which most often? (`confusion_matrix`)
 # 3. *With thought.* Average the probabilities of a picture and of its mirror image. Does it help?
 
 # %% tags=["answer"]
 # 1.
-from minifcn.data import read_labels  # noqa: E402
-from minifcn.training.metrics import confusion_matrix  # noqa: E402
+from minifcn.data import read_labels
+from minifcn.training.metrics import confusion_matrix
 
 write_mask(folder / "mask.png", mask, model.palette)
 print(np.array_equal(read_labels(folder / "mask.png"), mask))
@@ -269,7 +269,8 @@ np.fill_diagonal(confusion, 0)
 truth, called = np.unravel_index(confusion.argmax(), confusion.shape)
 print(truth != called, confusion.shape)
 
-# 3. Mostly a little: errors that are not the same in both are averaged out. It costs twice the time.
+# 3. Mostly a little: errors that are not the same in both are averaged out. It costs twice the
+#    time.
 image, labels, _ = data[2]
 mirrored = model.probabilities(np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
 both = (model.probabilities(image) + mirrored).argmax(axis=-1)
