@@ -85,7 +85,7 @@ CAUSES = {
     "condition": "the textbook with another condition",
     "constant": "the textbook with another number",
     "names_swapped": "the textbook with two names exchanged",
-    "statement_missing": "the textbook without a statement",
+    "statement_missing": "the textbook without a statement, a term or a factor",
     "stateful": "another result after other calls: something is kept, or returned twice",
     "nondeterministic": "now this, now that: random numbers, threads that race, unwritten memory",
     "mutates_input": "an argument is changed",

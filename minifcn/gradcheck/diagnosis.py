@@ -203,7 +203,7 @@ class _Search:
         if self.operation is not None:
             file = self.operation.file
             reached = _reached(file, self.function)
-            for edit in edits.single_edits(file):
+            for edit in edits.single_edits(file, terms=True):
                 if edit.function in reached:
                     yield _edit_candidate(self.operation, edit, self.function)
 
@@ -305,7 +305,7 @@ def _edit_candidate(operation: Operation, edit: edits.Edit, function: str) -> Ca
         "condition": "with a condition that is always true, always false, or the reverse",
         "constant": "with another number",
         "names_swapped": "with two names exchanged",
-        "statement_missing": "without the statement",
+        "statement_missing": "without the statement, or a term of it,",
         "overlap_assigned": "with = where it has +=",
     }[edit.kind]
     what = edits.head_of(edit.change[0])
@@ -355,13 +355,18 @@ def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
         return
     fitted: dict[tuple[int, int], np.ndarray] = {}
     sizes = {(t.given["size"], t.given["factor"]) for t in failing}
+    is_certain = False  # somewhere are more numbers than the kernel has cells
     for size, factor in sizes:
         some = [t for t in failing if (t.given["size"], t.given["factor"]) == (size, factor)]
+        some = [t for t in some if t.precision < 1e-6] or some  # float32 would blur the fit
         matrix = np.concatenate([_stamps(t) for t in some])
         got = np.concatenate([np.asarray(t.got[name], float).ravel() for t in some])
-        if len(got) < 2 * size**2 or not np.isfinite(got).all():
+        if not np.isfinite(got).all():
             return
+        is_certain = is_certain or len(got) > 2 * size**2
         fitted[size, factor] = np.linalg.lstsq(matrix, got, rcond=None)[0]
+    if not is_certain:
+        return
     size, factor = min(sizes)
     kernel = np.array2string(fitted[size, factor].reshape(size, size), precision=4,
                              suppress_small=True, separator=", ").replace("\n", "")  # fmt: skip

@@ -184,6 +184,18 @@ def changes(node: ast.AST) -> Iterator[Change]:
             yield Change("names_swapped", this, key, NAMES[name])
 
 
+def dropped_terms(node: ast.AST) -> Iterator[Change]:
+    """One side of a sum, a product, ... left out."""
+    for key, child in vars(node).items():
+        places = [(vars(node), key, child)]
+        if isinstance(child, list):
+            places = [(child, k, each) for k, each in enumerate(child)]
+        for container, place, each in places:
+            if isinstance(each, ast.BinOp):
+                for side in (each.left, each.right):
+                    yield Change("statement_missing", container, place, side)
+
+
 def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
     """The statement and its expressions, without the statements inside of it."""
     yield statement
@@ -210,8 +222,12 @@ def head(statement: ast.stmt) -> str:
 
 
 @functools.cache
-def single_edits(file: str) -> list[Edit]:
-    """Every change of one operator, index, bound, constant, name or statement of a file."""
+def single_edits(file: str, terms: bool = False) -> list[Edit]:
+    """Every change of one operator, index, bound, constant, name or statement of a file.
+
+    With ``terms``, terms and factors left out as well.
+    """
+    kinds = (changes, dropped_terms) if terms else (changes,)
     lines = {
         node.name: node.lineno - 1
         for node in ast.parse(textbook(file)).body
@@ -223,7 +239,8 @@ def single_edits(file: str) -> list[Edit]:
         for statement in (each for each in ast.walk(tree) if isinstance(each, ast.stmt)):
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
                 continue
-            places = [(statement, each) for node in own_nodes(statement) for each in changes(node)]
+            nodes = list(own_nodes(statement))
+            places = [(statement, each) for kind in kinds for n in nodes for each in kind(n)]
             for body in (getattr(statement, "body", []), getattr(statement, "orelse", [])):
                 for k, inner in enumerate(body):
                     places += [(inner, each) for each in whole_statements(body, k)]

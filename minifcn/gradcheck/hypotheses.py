@@ -238,6 +238,8 @@ def other_numbers(trial: Trial) -> dict[str, float]:
     weight, found = trial.given.get("weight"), {}
     if weight is not None and weight.ndim == 4:
         found["the number of cells of the kernel"] = weight.shape[0] * weight.shape[1]
+        found["the number of rows of the kernel"] = weight.shape[0]
+        found["the number of columns of the kernel"] = weight.shape[1]
         found["the size of the kernel, input channels included"] = weight.size // weight.shape[3]
     for option in ("stride", "factor", "size"):
         value = trial.given.get(option)
@@ -297,6 +299,10 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
                                 f"if the weight were flipped and transposed to ({words})",
                                 _with(array, 4, lambda w, order=order:
                                       w[::-1, ::-1].transpose(order)))  # fmt: skip
+        if letters[0] == "n":
+            yield candidate("image_ignored", f"{{array}} comes out as if every image of {array} "
+                            "were the first", _with(array, value.ndim, lambda a:
+                                                    a[np.zeros(len(a), int)]))  # fmt: skip
         for kind in ("float16", "float32"):
             yield candidate("wrong_dtype", f"{{array}} comes out as if {array} were rounded to "
                             f"{kind}", _with(array, value.ndim, lambda a, kind=kind:

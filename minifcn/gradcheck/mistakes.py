@@ -99,6 +99,11 @@ def windows(s: str, t: str, kernel: str) -> list[Mistake]:
         ]  # fmt: skip
         found.append(lie("shifted", f"as if every window lay {' and '.join(words)}",
                          f"{rows} + {down}", f"{columns} + {right}"))  # fmt: skip
+    cell = f"(ki * {kernel}.shape[1] + kj)"
+    found.append(mistake("kernel_axes_swapped", "{array} comes out as if the kernel's cells were "
+                         "numbered with its rows in place of its columns: k // kh, k % kh",
+                         (line, f"a, b = {rows} + {cell} // {kernel}.shape[0], {columns} + {cell} "
+                          f"% {kernel}.shape[0]")))  # fmt: skip
     weight = "weight[ki, kj, c, f]" if kernel == "weight" else "kernel[ki, kj]"
     for words, index in (
         ("along both axes", "-1 - ki, -1 - kj"),
@@ -197,6 +202,8 @@ def bias_gradients(axes: int) -> list[Mistake]:
                              f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)")  # fmt: skip
     returned("bias_axes", "is the sum of all of dy at every channel",
              "np.full_like(dbias, dy.sum())")  # fmt: skip
+    returned("bias_axes", "has the sum of all of dy at the first channel, 0 at the others",
+             "np.r_[dy.sum(), 0 * dbias[1:]]")  # fmt: skip
     returned("bias_axes", "is summed over rows of dy reshaped to (channels, -1), which mixes the "
              "channels: a transpose is needed, not a reshape",
              "dy.reshape(dy.shape[-1], -1).sum(axis=1)")  # fmt: skip
@@ -217,6 +224,8 @@ def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mis
         for more, text in (("", f"({count})"), (" and once more", f"({count} + 1)")):
             found.append(mistake("bias_repeated", f"{{array}} has the bias added once per {words}"
                                  + more, (line, f"{target} {bias} * {text}")))  # fmt: skip
+    found.append(mistake("bias_axes", "{array} has the bias of the first channel at every channel",
+                         (line, f"{target} bias[0]")))  # fmt: skip
     for words, index in axes.items():
         found.append(mistake("bias_axes", f"{{array}} has the bias added along {words}, not along "
                              "the channels", (line, f"{target} bias[{index}]")))  # fmt: skip
@@ -946,6 +955,16 @@ SOFTMAX_CROSS_ENTROPY = [
             "softmax", (SOFTMAX, SOFTMAX.replace("weight * ", ""))),
     mistake("sign", "{array} is that of the log-likelihood, not of minus the log-likelihood",
             (RESULT, "return -float(loss / divisor), -dscores")),
+    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
+            "subtracted before the exponential, which overflows",
+            ("largest = scores[i].max()", "largest = 0.0")),
+    mistake("unstable", "right for small scores, but the loss is the logarithm of a quotient that "
+            "becomes 0: take the logarithm of the sum, and subtract the score",
+            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
+    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
+            "subtracted before the exponential, and the loss is the logarithm of a quotient",
+            ("largest = scores[i].max()", "largest = 0.0"),
+            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
     *along("the rows", 1), *along("the columns", 2), *along("the images", 0),
     *along("the rows and columns", (1, 2)), *along("the whole array", (0, 1, 2, 3)),
     *along("each image", (1, 2, 3)), *along("all pixels", (0, 1, 2)),
@@ -1040,6 +1059,8 @@ SOFTMAX_CROSS_ENTROPY = [
     *[mistake("wrong_logarithm", f"the loss uses {words}", (LOG, new)) for words, new in (
         ("the logarithm to base 2", f"({LOG}) / np.log(2)"),
         ("the logarithm to base 10", f"({LOG}) / np.log(10)"),
+        ("the logarithm to base 2 of the sum", LOG.replace("np.log(", "np.log2(")),
+        ("the logarithm to base 10 of the sum", LOG.replace("np.log(", "np.log10(")),
         ("log(1 + p) in place of log(p)",
          "-np.log1p(exponentials[label] / sum_of_exponentials)"),
         ("1 - p: there is no logarithm", "1 - exponentials[label] / sum_of_exponentials"),
@@ -1059,16 +1080,6 @@ SOFTMAX_CROSS_ENTROPY = [
     *[each for eps in ("1e-5", "1e-6", "1e-7", "1e-8", "1e-9", "1e-10", "1e-12", "1e-15", "1e-16",
                        "1e-20", "1e-30", "1e-45", "1e-100", "1e-300", "1e-308") for each in
       clipped_log(eps)],
-    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
-            "subtracted before the exponential, which overflows",
-            ("largest = scores[i].max()", "largest = 0.0")),
-    mistake("unstable", "right for small scores, but the loss is the logarithm of a quotient that "
-            "becomes 0: take the logarithm of the sum, and subtract the score",
-            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
-    mistake("unstable", "right for small scores, but the largest score of a pixel is not "
-            "subtracted before the exponential, and the loss is the logarithm of a quotient",
-            ("largest = scores[i].max()", "largest = 0.0"),
-            (LOG, "-np.log(exponentials[label] / sum_of_exponentials)")),
     mistake("nan", "where no pixel is valid the sum is divided by 0: the loss is to be 0 there",
             ("if divisor == 0:", "if False:"),
             (RESULT, "return float(loss / divisor) if divisor else np.nan, dscores")),
