@@ -279,7 +279,8 @@ def test_the_network_is_left_as_it_was():
 def test_a_page_shows_itself_everywhere(explored, tmp_path):
     _, page = explored
     bundle = page._repr_mimebundle_()
-    assert bundle["image/png"].startswith(b"\x89PNG") and "<img" in bundle["text/html"]
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert "<img" in bundle["text/html"]
     assert "receptive" not in bundle["text/plain"] and "score_fr" in bundle["text/plain"]
     winner = page.pixels[0]
     assert f"{winner.score:.4g}" in bundle["text/plain"]
