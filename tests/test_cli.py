@@ -261,6 +261,7 @@ def test_inputs_are_never_overwritten(run, photos, capsys):
                  "--quiet"]) == 0
     Image.new("L", (5, 5)).save(photos / "wide.jpg")
     before = contents(photos)
+    del before[photos / "manifest.csv"]             # ours: it grows
     assert main(["predict", str(run / BEST), str(photos / "wide.jpg"), "--out", str(photos),
                  "--quiet"]) == 0
     assert contents(photos).items() > before.items()
