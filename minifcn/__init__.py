@@ -13,6 +13,7 @@ PLACES = {
     "Preprocessing": "models",
     "convolutionalize": "models",
     "load": "models",
+    "pretrained": "models.pretrained",
     "register_engine": "ops",
     "softmax_cross_entropy": "ops",
     "use": "ops",

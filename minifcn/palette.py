@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 # The data sets that the command line knows by name; ``minifcn.data.open_dataset`` opens them.
-DATASETS = ("shapes", "camvid", "voc", "folder")
+DATASETS = ("streets", "shapes", "camvid", "voc", "folder")
 
 SHAPES = {
     "background": (40, 40, 40), "disc": (230, 159, 0), "square": (86, 180, 233),

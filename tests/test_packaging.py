@@ -2,6 +2,8 @@
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -10,13 +12,13 @@ import pytest
 from PIL import Image
 
 import minifcn
+from minifcn.data import Streets
 
 CHECKOUT = Path(minifcn.__file__).parent.parent
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout"),
-]
+MODEL = "minifcn/models/streets-8s.safetensors"
+
+pytestmark = pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout")
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +55,18 @@ def run(*command, cwd, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_nothing_else(wheel):
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "minifcn").rglob("*.py")}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert modules <= names
+    assert modules | {MODEL} <= names
     others = {name.split("/")[0] for name in names - modules}
     assert others <= {"minifcn", f"minifcn-{minifcn.__version__}.dist-info"}
     assert any(name.endswith("LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_it_predicts_outside_the_checkout(installed, tmp_path):
     """With the API and with the command; the installed copy, not the checkout."""
     code = """
@@ -86,3 +90,47 @@ print(minifcn.__version__)
     with Image.open(tmp_path / "masks" / "street.png") as mask:
         assert mask.mode == "P" and mask.size == (30, 40) and (np.asarray(mask) == 2).all()
     assert (tmp_path / "masks" / "street_overlay.png").exists()
+
+
+def test_the_list_of_the_wheel_holds_the_packaged_model(monkeypatch):
+    """As the build reads it, without a build."""
+    setuptools = pytest.importorskip("setuptools", minversion="68", reason="needs setuptools")
+    monkeypatch.chdir(CHECKOUT)
+    distribution = setuptools.Distribution()
+    distribution.parse_config_files(["setup.cfg"])
+    build = distribution.get_command_obj("build_py")
+    build.ensure_finalized()
+    listed = {f"{package.replace('.', '/')}/{name}"
+              for package, _, _, names in build.data_files for name in names}
+    assert MODEL in listed
+    assert sum((CHECKOUT / name).stat().st_size for name in listed
+               if name.endswith(".safetensors")) <= 2_000_000
+
+
+@pytest.mark.slow
+def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, tmp_path):
+    """Only the wheel is installed there; what it depends on is borrowed from here."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    scripts = environment / ("Scripts" if os.name == "nt" else "bin")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(run(scripts / "python", "-c", where, cwd=tmp_path).strip())
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    run(scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel,
+        cwd=tmp_path)
+    scene = Streets(1, (120, 160), 99)[0]
+    Image.fromarray(scene.image).save(tmp_path / "photo.png")
+    run(scripts / "minifcn", "predict", "streets-8s", "photo.png", "--out", "masks", cwd=tmp_path)
+    with Image.open(tmp_path / "masks" / "photo.png") as mask:
+        right = np.asarray(mask) == scene.labels
+    assert right[scene.labels != 255].mean() > 0.8
+
+
+def test_it_steps_outside_the_checkout(installed, tmp_path):
+    """The viewer's files are in the wheel."""
+    run(sys.executable, "-m", "minifcn", "step", "conv2d_backward", "--shape", "1x4x5x2",
+        "--stride", "2", "--out", "step.html", cwd=tmp_path, PYTHONPATH=str(installed))
+    page = (tmp_path / "step.html").read_text(encoding="utf-8")
+    viewer = CHECKOUT / "minifcn" / "teaching" / "viewer"
+    for name in ("stepper.js", "stepper.css", "style.css"):
+        assert (viewer / name).read_text(encoding="utf-8") in page

@@ -58,6 +58,11 @@ def test_the_python_of_the_readme_runs_and_learns(tmp_path, monkeypatch):
     assert loss < 0.95 * -(shares * np.log(shares)).sum()       # more than how frequent they are
     assert names["report"].ok and names["mask"].shape == (64, 64)
     assert minifcn.load("shapes.safetensors").config == model.config
+    (trainer,) = re.findall(r"`(minifcn\.training\.Trainer\(.*?\.run\(\))`",
+                            PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
+    names["validation"] = Shapes(1, (64, 64), seed=1)
+    eval(" ".join(trainer.split()).replace("steps=500", "steps=1"), names)
+    assert Path("run/best.safetensors").exists()
 
 
 @pytest.fixture
@@ -85,7 +90,8 @@ def place(tmp_path, monkeypatch):
 
 
 def shortened(words: list[str]) -> list[str]:
-    """The same command for a test: few steps, a narrow network, one picture."""
+    """The same command for a test: few steps, a narrow network, one picture, few scenes."""
+    words = [*words, *(["--count", "6"] if "streets" in words[:3] else [])]
     if words[0] == "train":
         length = ["--epochs", "0.01"] if "--epochs" in words else ["--steps", "1"]
         if "--resume" in words:

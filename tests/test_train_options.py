@@ -199,3 +199,47 @@ def test_help_begins_with_recipes(capsys):
 def test_available_memory_is_a_number_of_bytes_on_linux():
     if sys.platform == "linux":
         assert 10**7 < machine.available_memory() < 10**14
+
+
+def test_event_files_hold_the_log_also_after_resuming(tmp_path):
+    pytest.importorskip("tensorboardX")
+    out = tmp_path / "r"
+    assert main([*SHORT, "--steps", "2", "--quiet", "--tensorboard", "--out", str(out)]) == 0
+    assert main(["train", "--out", str(out), "--resume", "--steps", "3", "--quiet"]) == 0
+    found = {}
+    for path in sorted((out / "tensorboard").iterdir()):
+        for step, tag, value in scalars(path):
+            found.setdefault(tag, {})[step] = value
+    rows = [row.split(",") for row in (out / "log.csv").read_text().splitlines()[1:]]
+    assert found["log/loss"] == {int(row[0]): pytest.approx(float(row[3])) for row in rows}
+    assert sorted(found["validation/mean_iu"]) == [2, 3]
+
+
+def scalars(path):
+    """(step, tag, value) of an event file, a record for each: length, its CRC, data, their CRC."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    data = path.read_bytes()
+    while data:
+        size = int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12:12 + size])
+        for value in event.summary.value:
+            yield event.step, value.tag, value.simple_value
+        data = data[16 + size:]
+
+
+def test_without_tensorboardx_nothing_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    error = fails(capsys, *SHORT, "--steps", "1", "--tensorboard", "--out", tmp_path / "new")
+    assert "pip install tensorboardX" in error and not (tmp_path / "new").exists()
+
+
+def test_a_run_that_stopped_early_goes_on_with_another_patience(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "r")]
+    assert main([*SHORT, "--steps", "30", "--rate", "1e-12", "--evaluate-every", "1", "--patience",
+                 "2", *out]) == 0
+    assert "stopped early: nothing better in 2 evaluations" in capsys.readouterr().out
+    assert main(["train", "--resume", *out, "--steps", "40"]) == 0
+    assert "at step 3 of 40; it stopped early, another --patience" in capsys.readouterr().out
+    assert main(["train", "--resume", *out, "--steps", "40", "--patience", "4"]) == 0
+    assert "nothing better in 4 evaluations" in capsys.readouterr().out

@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import minifcn
 
-COMMANDS = ("demo", "data", "train", "evaluate", "predict", "summary", "step", "check",
-            "doctor")
+COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary", "step",
+            "check", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +33,11 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        arguments, unknown = build_parser().parse_known_args(argv)
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:        # the shell asks how a line may go on
+            import argcomplete
+            argcomplete.autocomplete(parser)
+        arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             arguments.parser.error(unexpected(unknown[0], arguments.parser))
         if arguments.threads is not None:
@@ -67,6 +74,16 @@ def unexpected(word: str, parser: argparse.ArgumentParser) -> str:
         return f"unexpected argument {word!r}"
     word = word.split("=")[0]
     return f"there is no option {word}{nearest(word, list(parser._option_string_actions))}"
+
+
+def program() -> str:
+    """How this program was called: what a command begins with that works when it is pasted."""
+    called = Path(sys.argv[0])
+    if called.stem == "__main__":
+        return shlex.join([sys.executable, "-m", "minifcn"])
+    found = shutil.which("minifcn")
+    same = called.stem != "minifcn" or (found and os.path.abspath(found) == os.path.abspath(called))
+    return "minifcn" if same else shlex.quote(str(called))
 
 
 def set_threads(threads: int) -> None:

@@ -1,9 +1,12 @@
 """``minifcn demo``."""
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
-HELP = "train FCN-32s, 16s and 8s on generated scenes in two minutes"
+from minifcn.cli import program
+
+HELP = "train FCN-32s, 16s and 8s on generated streets in two minutes"
 EXAMPLE = "demo --out demo"
 
 
@@ -13,6 +16,10 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    from minifcn.demo import demo
+    from minifcn.demo import checkpoint, demo
 
-    demo(Path(arguments.out), seed=arguments.seed, quiet=arguments.quiet)
+    out = Path(arguments.out)
+    demo(out, seed=arguments.seed, quiet=arguments.quiet)
+    paths = (shlex.quote(str(out / name)) for name in (checkpoint(8), "street.png", "masks"))
+    print("\nThe next command segments a picture; put yours in the place of street.png:\n"
+          "  {} predict {} {} --out {}".format(program(), *paths))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from minifcn import FCN
 
 # What the arguments of data sets are when they are not given.
-DEFAULTS = {"data": None, "count": 1000, "size": [96, 96], "year": 2012, "classes": None,
+DEFAULTS = {"data": None, "count": 1000, "size": None, "year": 2012, "classes": None,
             "palette": None, "ignore": 255, "relabel": None}
 ON_DISK = ("camvid", "voc", "folder")
 PATHS = {"data": "--data", "palette": "--palette", "start": "--from"}
@@ -31,10 +31,11 @@ def add_network(group) -> None:
 
 def add_data(parser) -> None:
     data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="PATH", help="folder of the data set; shapes needs none")
-    data.add_argument("--count", type=int, help="shapes: scenes (default: 1000)")
+    data.add_argument("--data", metavar="PATH",
+                      help="folder of the data set; streets and shapes need none")
+    data.add_argument("--count", type=int, help="streets, shapes: scenes (default: 1000)")
     data.add_argument("--size", type=int, nargs=2, metavar=("H", "W"),
-                      help="shapes: of the scenes (default: 96 96)")
+                      help="streets, shapes: of the scenes (default: 120 160, 96 96)")
     data.add_argument("--year", type=int, help="voc: default 2012")
     data.add_argument("--classes", nargs="+", metavar="NAME", help="folder: names, in order of ids")
     data.add_argument("--palette", metavar="FILE", help="folder: lines of NAME RED GREEN BLUE")
@@ -62,7 +63,7 @@ def open_data(dataset: str, split: str, given: Mapping):
     values = {name: default if given.get(name) is None else given[name]
               for name, default in DEFAULTS.items()}
     return open_dataset(dataset, values["data"], split, count=values["count"],
-                        size=tuple(values["size"]), year=values["year"],
+                        size=values["size"] and tuple(values["size"]), year=values["year"],
                         class_names=values["classes"], palette_file=values["palette"],
                         ignore=values["ignore"], relabel=_relabelled(values["relabel"] or ()))
 
@@ -94,11 +95,13 @@ def checkpoint_file(path: str, option: str = "") -> str:
     return path
 
 
-def load_fcn(path: str) -> FCN:
+def load_fcn(path_or_name: str) -> FCN:
+    """The network in a file, or the packaged one of that name."""
     import minifcn
+    from minifcn.models.pretrained import open_model
 
-    model = minifcn.load(checkpoint_file(path))
+    model = open_model(checkpoint_file(path_or_name))
     if not isinstance(model, minifcn.FCN):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not an FCN; train one from it "
-                         "with minifcn train --from")
+        raise ValueError(f"{path_or_name} holds a {type(model).__name__}, not an FCN; train one "
+                         "from it with minifcn train --from")
     return model

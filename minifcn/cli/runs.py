@@ -27,9 +27,9 @@ NETWORK = {"stride": 8, "width": 0.25, "fc_channels": None, "geometry": "exact",
 RECIPE = {"steps": None, "epochs": 30, "batch": 4, "accumulate": 1, "optimizer": "adam",
           "rate": None, "momentum": 0.9, "decay": None, "schedule": "one-cycle", "loss": "mean",
           "class_weights": "none", "crop": None, "flip": 0.0, "scale": [1.0, 1.0], "colour": 0.0,
-          "seed": 0, "evaluate_every": 0, "patience": 0}
+          "seed": 0, "evaluate_every": 0, "patience": 0, "tensorboard": False}
 START = {"dataset": None, "start": None, "new_classes": False}
-CHANGEABLE = ("steps", "epochs", "data")        # when a run is resumed
+CHANGEABLE = ("steps", "epochs", "patience", "data")        # when a run is resumed
 LENGTH = ("steps", "epochs")
 CONFIG = "config.toml"
 
@@ -77,7 +77,7 @@ def gather(arguments) -> dict:
         recipe = {name: value for name, value in recipe.items() if name not in NETWORK}
     given: dict = {}
     for source in (recipe, filed, typed):
-        if source.keys() & {"steps", "epochs"}:     # the one replaces the other
+        if source.keys() & set(LENGTH):     # the one replaces the other
             given = {name: value for name, value in given.items() if name not in LENGTH}
         given |= source
     options.check_paths(given)
@@ -115,7 +115,8 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
         say(f"FCN-{model.stride}s, width {model.config['width']:g}, {parameters:,} parameters, "
             f"{model.classes} classes; {len(data)} images to train on, {len(validation)} to "
             f"validate; {recipe.steps} steps of {recipe.batch * recipe.accumulate} images")
-    trainer = Trainer(model, data, recipe, validation, folder, source=settings, say=say)
+    trainer = Trainer(model, data, recipe, validation, folder, source=settings, say=say,
+                      tensorboard=settings["tensorboard"])
     write_config(folder, settings)
     return trainer
 
@@ -153,18 +154,19 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
                              f"{settings[name]}; leave it out, or start another run")
-    settings |= {name: given[name] for name in ("data",) if name in given}
+    settings |= {name: given[name] for name in ("data", "patience") if name in given}
     data, validation = open_splits(settings)
-    recipe = Recipe.from_dict(state.recipe)
+    recipe = replace(Recipe.from_dict(state.recipe), patience=settings["patience"])
     if "steps" in given or "epochs" in given:
         recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
-    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say)
+    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say,
+                      tensorboard=settings["tensorboard"])
     step = state.progress.step
     if step > recipe.steps or trainer.finished:
         if say:
-            early = " (stopped early)" if trainer.stopped_early else ""
-            say(f"nothing to do: the run in {folder} is at step {step} of {recipe.steps}{early}; "
-                "--steps or --epochs lengthen it")
+            longer = ("it stopped early, another --patience lengthens it" if trainer.stopped_early
+                      else "--steps or --epochs lengthen it")
+            say(f"nothing to do: the run in {folder} is at step {step} of {recipe.steps}; {longer}")
         return None
     foresee_memory(model, recipe, data)
     if say:
@@ -269,9 +271,11 @@ def build_recipe(settings: dict, data) -> Recipe:
         decay = 0.0 if optimizer == "adam" else 5e-4
     settings |= {"rate": rate, "decay": decay}
     weights = None
-    if settings["class_weights"] == "median":
+    if settings["class_weights"] != "none":
         labels = (sample.labels for sample in data)
-        weights = tuple(map(float, median_frequency(labels, len(data.class_names), data.ignore)))
+        power = {"median": 1.0, "root": 0.5}[settings["class_weights"]]
+        weights = tuple(map(float, median_frequency(labels, len(data.class_names), data.ignore)
+                            ** power))
     crop = settings["crop"]
     recipe = Recipe(
         steps=1, batch=settings["batch"], accumulate=settings["accumulate"], optimizer=optimizer,

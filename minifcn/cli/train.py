@@ -31,7 +31,7 @@ def add_arguments(parser) -> None:
                              "own, RUN/config.toml")
     parser.add_argument("--resume", action="store_true",
                        help="continue the run in RUN to the same bits as if it had never stopped; "
-                            "only --steps or --epochs may change")
+                            "only --steps, --epochs and --patience may change")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
                        help="start from its weights: FCN-16s from 32s, 8s from 16s, or fine-tuning")
     parser.add_argument("--new-classes", action="store_true", default=None,
@@ -55,8 +55,9 @@ def add_arguments(parser) -> None:
                         help="default: one-cycle")
     recipe.add_argument("--loss", choices=("mean", "sum", "sum_per_image"),
                         help="over the pixels; sum_per_image is the paper's (default: mean)")
-    recipe.add_argument("--class-weights", choices=("none", "median"),
-                        help="median-frequency weights in the loss (default: none)")
+    recipe.add_argument("--class-weights", choices=("none", "median", "root"),
+                        help="median-frequency weights in the loss, or their square roots "
+                             "(default: none)")
     recipe.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="random windows")
     recipe.add_argument("--flip", type=float, metavar="P", help="probability (default: 0)")
     recipe.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"),
@@ -65,6 +66,8 @@ def add_arguments(parser) -> None:
     recipe.add_argument("--seed", type=int, help="default: 0")
     recipe.add_argument("--evaluate-every", type=int, metavar="STEPS",
                         help="on the split val; default: once an epoch")
+    recipe.add_argument("--tensorboard", action="store_true", default=None,
+                        help="also write the log as TensorBoard's event files, RUN/tensorboard")
     recipe.add_argument("--patience", type=int, metavar="N",
                         help="stop early, after N evaluations without a better mean IU "
                              "(default: never)")

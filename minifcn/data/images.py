@@ -9,14 +9,17 @@ thing, or is refused with one sentence that names the file:
 """
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from minifcn.files import written_whole
 
@@ -48,6 +51,7 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
     Parameters
     ----------
     path : path of a JPEG, PNG, BMP, TIFF, WebP, GIF, PPM or JPEG 2000 file
+        HEIC is read if pillow-heif is installed, AVIF if Pillow knows it.
     limit : int
         Largest number of pixels; a small file can claim a size that fills the memory.
 
@@ -64,25 +68,37 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
         The file is missing or may not be read.
     """
     with _opened(path, limit) as (image, _):
-        orientation = UPRIGHT.get(_orientation(image))
-        if image.mode == "F":
-            raise ValueError(f"{path} has floating point pixels, whose range is unknown; "
+        return rgb(image, path)
+
+
+def rgb(image: Image.Image, name: str | Path = "the picture") -> np.ndarray:
+    """A Pillow image as `read_image` gives it: uint8 (h, w, 3), upright; ``name`` is for errors."""
+    orientation = UPRIGHT.get(_orientation(image))
+    if image.mode == "F":
+        raise ValueError(f"{name} has floating point pixels, whose range is unknown; "
+                         "convert it to 8 or 16 bits")
+    if image.mode.startswith("I"):    # 16 bits, which some versions of Pillow widen to 32
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"{name} has 32-bit pixels, whose range is unknown; "
                              "convert it to 8 or 16 bits")
-        if image.mode.startswith("I"):    # 16 bits, which some versions of Pillow widen to 32
-            values = np.asarray(image).astype(np.int64)
-            if values.min() < 0 or values.max() > 65535:
-                raise ValueError(f"{path} has 32-bit pixels, whose range is unknown; "
-                                 "convert it to 8 or 16 bits")
-            image = Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-        elif image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        try:
-            image = image.convert("RGB")
-        except (ValueError, OSError) as error:    # of a rare colour space
-            raise ValueError(f"{path} cannot be converted to RGB ({error}); "
-                             "save it as PNG") from error
-        return np.array(image if orientation is None else image.transpose(orientation))
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    try:
+        image = image.convert("RGB")
+    except (ValueError, OSError) as error:    # of a rare colour space
+        raise ValueError(f"{name} cannot be converted to RGB ({error}); "
+                         "save it as PNG") from error
+    return np.array(image if orientation is None else image.transpose(orientation))
+
+
+def to_image(picture: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+    """The picture as an array: a path is read, a Pillow image converted, an array stays."""
+    if isinstance(picture, (str, Path)):
+        return read_image(picture)
+    return rgb(picture) if isinstance(picture, Image.Image) else picture
 
 
 def read_labels(path: str | Path, palette: np.ndarray | None = None,
@@ -188,11 +204,13 @@ def _opened(path: str | Path, limit: int,
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError(f"{path} is empty (0 bytes); copy it again")
         try:
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=(*FORMATS, *modern_formats()))
         except Image.DecompressionBombError as error:
             raise ValueError(f"{path} has more pixels than the limit of {limit:,}; "
                              f"scale it down ({error})") from error
         except Image.UnidentifiedImageError as error:
+            if advice := _missing(file):
+                raise ValueError(f"{path} {advice}") from error
             raise ValueError(f"{path} is not an image that can be read ({', '.join(FORMATS)}); "
                              "convert it to PNG") from error
         except Exception as error:    # a broken header may end anywhere in any of the decoders
@@ -221,6 +239,40 @@ def _orientation(image: Image.Image) -> int:
         return image.getexif().get(ORIENTATION, 1)
     except (SyntaxError, ValueError, EOFError, OSError):
         return 1    # a broken EXIF block says nothing about the pixels, which are fine
+
+
+@functools.cache
+def modern_formats() -> dict[str, tuple[str, ...]]:
+    """Formats of telephones that can be read here, beside `FORMATS`, each with its suffixes."""
+    found = {}
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        found["HEIF"] = (".heic", ".heif")
+    if "avif" in features.modules and features.check_module("avif"):
+        found["AVIF"] = (".avif",)
+    return found
+
+
+def advice_for(suffix: str) -> str | None:
+    """How files of this suffix can be read here, if they cannot be yet but could be."""
+    if suffix in (".heic", ".heif") and "HEIF" not in modern_formats():
+        return "pip install pillow-heif"
+    if suffix == ".avif" and "AVIF" not in modern_formats():
+        return "pip install --upgrade pillow"
+    return None
+
+
+def _missing(file: BinaryIO) -> str | None:
+    """What to say of a HEIC or AVIF file, whatever its name is, that cannot be read here."""
+    file.seek(0)
+    head = file.read(12)
+    if head[4:8] != b"ftyp":
+        return None
+    suffix = {b"avi": ".avif", b"hei": ".heic", b"hev": ".heic", b"mif": ".heic"}.get(head[8:11])
+    advice = suffix and advice_for(suffix)
+    return advice and f"is {suffix[1:].upper()}; to read such pictures: {advice}"
 
 
 def as_image(array: np.ndarray, name: str = "image") -> np.ndarray:

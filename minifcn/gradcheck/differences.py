@@ -215,7 +215,7 @@ def complex_step_gradient(function: Function, x: np.ndarray, dy: np.ndarray) -> 
 
     For a real analytic f, f(x + ih) = f(x) + ih f'(x) - h²f''/2 - ...: the imaginary part over h is
     the derivative. Nothing is subtracted, so nothing cancels, and h can be 1e-30. It works where
-    ``function`` takes complex arrays and is analytic: +, *, exp, matrix products, but not ``abs``,
+    ``function`` takes complex arrays and is analytic: sums, products, ``exp``, but not ``abs``,
     ``max`` or a comparison. Lyness and Moler, SIAM J. Numer. Anal. 4 (1967); Squire and Trapp, SIAM
     Review 40 (1998).
     """

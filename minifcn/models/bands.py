@@ -26,6 +26,8 @@ GRID = 384
 HALO_BEFORE = 768       # the smallest multiple of GRID above 632
 HALO_AFTER = 640        # the end of a tile needs no alignment
 LARGEST = 5 * 10**9     # bytes of activations in one pass; with all else less than 8 GB
+BATCH = 10**8           # bytes of activations of small pictures that go through together
+MOST = 16               # of them; more gain nothing
 INDEX_BYTES = 8         # argmax of a pooling, an int64 for each output
 
 
@@ -44,13 +46,42 @@ def predict_scores(model, image: np.ndarray, largest: int = LARGEST
                    ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Scores of an image, tile by tile: ((rows, columns), scores (rows, columns, classes)).
 
-    A picture of which the activations fit into ``largest`` bytes is one tile.
+    A picture of which the activations fit into ``largest`` bytes is one tile. Several pictures of
+    one size, stacked to (n, h, w, 3), give scores (n, rows, columns, classes).
     """
-    for rows, columns in tiles(model, image.shape[0], image.shape[1], largest):
-        scores = model.forward(model.preprocess(image[rows.whole, columns.whole]))[0]
+    for rows, columns in tiles(model, *image.shape[-3:-1], largest):
+        x = model.preprocessing.apply(image[..., rows.whole, columns.whole, :], model.dtype)
+        scores = model.forward(x.reshape(-1, *x.shape[-3:]))
+        scores = scores.reshape(*x.shape[:-1], model.classes)
         top, left = rows.core.start - rows.whole.start, columns.core.start - columns.whole.start
         bottom, right = rows.core.stop - rows.whole.start, columns.core.stop - columns.whole.start
-        yield (rows.core, columns.core), scores[top:bottom, left:right]
+        yield (rows.core, columns.core), scores[..., top:bottom, left:right, :]
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities (..., classes) of scores."""
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    exponentials /= exponentials.sum(axis=-1, keepdims=True)
+    return exponentials
+
+
+def batches(model, images: Iterable[np.ndarray], largest: int = BATCH
+            ) -> Iterator[list[np.ndarray]]:
+    """Successive images of one size together, as many as have ``largest`` bytes of activations.
+
+    Small pictures gain by it: a pass has its fixed costs, and work for every thread.
+    """
+    batch: list[np.ndarray] = []
+    room = 1
+    for image in images:
+        if batch and (len(batch) == room or image.shape != batch[0].shape):
+            yield batch
+            batch = []
+        if not batch:
+            room = min(MOST, max(1, largest // forward_bytes(model, *image.shape[:2])))
+        batch.append(image)
+    if batch:
+        yield batch
 
 
 def tiles(model, height: int, width: int, largest: int = LARGEST) -> list[tuple[Span, Span]]:

@@ -10,18 +10,26 @@
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 
 from minifcn.layers import BilinearUpsample, Conv2d, ConvTranspose2d, Dropout
-from minifcn.models.bands import predict_scores
+from minifcn.models.bands import batches, predict_scores, softmax
 from minifcn.models.geometry import GEOMETRIES, UPSAMPLING, Crop, plan
 from minifcn.models.network import Network
 from minifcn.models.summary import Summary, summarise
 from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled, scaled_fc
 from minifcn.ops.memory import empty
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from minifcn.teaching.explorer import Explorer
+
+Picture = Union[np.ndarray, str, Path, "Image.Image"]       # whatever shows one image
 POOL_CHANNELS = {"pool3": STAGES[2][0], "pool4": STAGES[3][0]}
 AT_ONCE_SCALES = {"pool3": 0.0001, "pool4": 0.01}
 
@@ -188,38 +196,100 @@ class FCN(Network):
         self._input_shape = None
         self.backbone.backward(dpools)
 
-    def predict(self, image: np.ndarray | list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    def predict(self, image: Picture | list[Picture]) -> np.ndarray | list[np.ndarray]:
         """Class of every pixel.
 
         Parameters
         ----------
-        image : (h, w, 3) uint8 array, or a list of them of any sizes
-            Large pictures are worked through in overlapping tiles, with the same result.
+        image : (h, w, 3) uint8 array, path or Pillow image, or a list of these
+            Large pictures are worked through in overlapping tiles, and small ones of one size that
+            follow each other in batches, with the same result.
 
         Returns
         -------
         mask : (h, w) uint8 array (uint16 beyond 256 classes), or a list of them
+
+        Raises
+        ------
+        ValueError, OSError
+            What is no picture, or cannot be read.
+
+        Examples
+        --------
+        >>> import minifcn, numpy as np
+        >>> model = minifcn.FCN(classes=3, width=1 / 64, fc_channels=2)
+        >>> picture = np.zeros((20, 30, 3), np.uint8)
+        >>> model.predict(picture).shape
+        (20, 30)
+        >>> len(model.predict([picture, picture]))
+        2
         """
         if isinstance(image, (list, tuple)):
-            return [self.predict(each) for each in image]
-        self.check_image(image)
-        mask = np.empty(image.shape[:2], np.uint8 if self.classes <= 256 else np.uint16)
-        for tile, scores in predict_scores(self, image):
-            mask[tile] = scores.argmax(axis=-1)
-        return mask
+            return [mask for batch in batches(self, map(self._image, image))
+                    for mask in self._masks(np.stack(batch))]
+        return self._masks(self._image(image))
 
-    def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Softmax of the scores of one uint8 image (h, w, 3): (h, w, classes)."""
-        self.check_image(image)
+    def _masks(self, images: np.ndarray) -> np.ndarray:
+        """Masks (..., h, w) of images (..., h, w, 3)."""
+        masks = np.empty(images.shape[:-1], np.uint8 if self.classes <= 256 else np.uint16)
+        for tile, scores in predict_scores(self, images):
+            masks[(..., *tile)] = scores.argmax(axis=-1)
+        return masks
+
+    def probabilities(self, image: Picture) -> np.ndarray:
+        """Softmax of the scores of one picture, as ``predict`` takes them: (h, w, classes)."""
+        image = self._image(image)
         result = np.empty((*image.shape[:2], self.classes), self.dtype)
         for tile, scores in predict_scores(self, image):
-            exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            result[tile] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+            result[tile] = softmax(scores)
         return result
+
+    def _image(self, picture: Picture) -> np.ndarray:
+        from minifcn.data.images import to_image
+
+        image = to_image(picture)
+        self.check_image(image)
+        return image
 
     def summary(self, height: int = 500, width: int = 500) -> Summary:
         """Layers with output shape, parameters, GMAC and memory for one image; ``print`` it."""
         return summarise(self, height, width)
+
+    def explore(self, image: np.ndarray, pixels: Sequence[tuple[int, int]] | None = None,
+                channels: int = 8, layers: Sequence[str] | None = None) -> Explorer:
+        """A page that shows every map of the network for one picture, number by number.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 array
+            At most 362 x 362 pixels, in Caffe geometry 164 x 164.
+        pixels : sequence of (row, column), optional
+            The page shows the gradients of their winning scores. 16 of them, if not given, spread
+            over the picture; the fewer, the smaller the page.
+        channels : int
+            Maps of a layer, and of its gradient, where there is no room for all: those that vary
+            the most over the picture, and those of the most gradient.
+        layers : sequence of str, optional
+            Whose maps the page holds; all if not given. For a smaller page, such as in a notebook.
+
+        Returns
+        -------
+        page : Explorer
+            Shows itself in a notebook; ``page.save("explorer.html")`` writes one file.
+
+        Raises
+        ------
+        ValueError
+            If the picture is too large, a pixel lies outside, or there is no such layer.
+
+        Examples
+        --------
+        >>> page = FCN(width=1 / 32, fc_channels=4).explore(np.zeros((32, 40, 3), np.uint8))
+        >>> page.maps["pool3"].shape
+        (4, 5, 8)
+        """
+        from minifcn.teaching.explorer import Explorer
+        return Explorer(self, image, pixels, channels, layers)
 
 
 def scale(x: np.ndarray, factor: float) -> np.ndarray:

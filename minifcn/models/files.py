@@ -35,18 +35,36 @@ class Checkpoint(NamedTuple):
     metadata: dict[str, Any]                # training state
 
 
-def write(path, model, tensors, metadata) -> None:
+def write(path, model, tensors, metadata, half: bool = False) -> None:
     """Write a model, and training state if there is any; see ``Network.save``."""
+    if half and tensors:
+        raise ValueError("training state is kept in full: leave out tensors, or half")
     text = {"format": FORMAT, "kind": type(model).__name__, "config": model.config,
             "class_names": list(model.class_names), "palette": np.asarray(model.palette).tolist(),
             "preprocessing": model.preprocessing.to_dict(), "state": dict(metadata)}
     arrays = {name: model.parameters[name] for name in model.parameters}
+    if half:
+        arrays = {name: halved(name, array) for name, array in arrays.items()}
     arrays |= {STATE + name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with written_whole(path) as temporary:
         try:
             save_file(arrays, temporary, {"minifcn": json.dumps(text)})
         except SafetensorError as error:        # its name for a full disk and the like
             raise OSError(f"{path} could not be written: {error}") from error
+
+
+def halved(name: str, array: np.ndarray) -> np.ndarray:
+    """As float16, which ends at 65,504.
+
+    Raises
+    ------
+    ValueError
+        A value is larger.
+    """
+    largest = float(np.abs(array).max())
+    if not largest <= float(np.finfo(np.float16).max):
+        raise ValueError(f"{name} holds {largest:g}, which float16 cannot; save without half")
+    return array.astype(np.float16)
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -106,7 +124,7 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
                              f"{found.get(name, 'none')}, its architecture asks for "
                              f"{expected.get(name, 'none')}")
     for name, array in checkpoint.parameters.items():
-        if array.dtype != model.dtype:
+        if array.dtype not in (model.dtype, np.float16):      # of ``save(half=True)``
             raise ValueError(f"{path}: {name} has dtype {array.dtype}, the network {model.dtype}")
         model.parameters[name] = array
     model.config["seed"] = config["seed"]

@@ -227,7 +227,7 @@ class Network:
         return CopyReport(copied, initial, [name for name in theirs if name not in copied])
 
     def save(self, path: str | Path, tensors: Mapping[str, np.ndarray] | None = None,
-             metadata: Mapping[str, object] | None = None) -> None:
+             metadata: Mapping[str, object] | None = None, half: bool = False) -> None:
         """Write one ``.safetensors`` file: the parameters, and all that a prediction needs besides.
 
         Parameters
@@ -236,10 +236,15 @@ class Network:
             Replaced only when the new file is whole.
         tensors, metadata : mapping, optional
             Training state that rides along: arrays, and JSON-able values.
+        half : bool
+            Store the parameters as float16, in half the space: predictions hardly change, and
+            ``load`` gives the network's own dtype again.
 
         Raises
         ------
         OSError
             If the file cannot be written; the old one is untouched.
+        ValueError
+            If a parameter is too large for float16, or training state shall be halved.
         """
-        files.write(path, self, tensors or {}, metadata or {})
+        files.write(path, self, tensors or {}, metadata or {}, half)

@@ -1,7 +1,12 @@
 """What learners use: the stepper, the explorer, questions that check predictions, pictures."""
 import importlib
 
-_MODULES: dict[str, str] = {}
+_MODULES = {
+    "Explorer": "explorer",
+    "grid": "pictures",
+    "question": "questions",
+    "show": "pictures",
+}
 
 __all__ = list(_MODULES)
 

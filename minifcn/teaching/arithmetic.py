@@ -91,6 +91,8 @@ def label(thing) -> str:
     if np.ndim(thing.cells):
         return thing.array.name
     index = thing.array.index(thing.cells)
+    if index == ():
+        return thing.array.name
     return f"{thing.array.name}[{','.join(map(str, index))}]"
 
 
@@ -101,7 +103,10 @@ def number(place: re.Match, notes: list, writes: list, digits=digits) -> str:
     value = {"b": "before", "a": "added"}.get(kind, "value")
     text = digits(getattr(thing, value))
     if text is None:
-        return label(thing) if hasattr(thing, "array") else str(thing.value)
+        if hasattr(thing, "array"):
+            return label(thing)
+        shape = getattr(thing.value, "shape", None)
+        return str(thing.value) if shape is None else f"array of {' × '.join(map(str, shape))}"
     after_operator = re.search("[-+·/%@*] $", place.string[:place.start()])
     before_power = place.string[place.end():].startswith(" **")
     return f"({text})" if text[0] == "-" and (after_operator or before_power) else text
@@ -134,7 +139,8 @@ def _template(node: ast.stmt, notes: list, writes: list) -> Template:
         return Template("", text(right.of(node.value)), "")
     if isinstance(node, ast.Expr):
         added = getattr(writes[0], "added", None) is not None
-        return Template(ast.unparse(left.of(node.value)), "⟨b0⟩ + ⟨a0⟩" if added else "⟨w0⟩", "⟨w0⟩")
+        value = "⟨b0⟩ + ⟨a0⟩" if added else "⟨w0⟩"
+        return Template(ast.unparse(left.of(node.value)), value, "⟨w0⟩")
     if isinstance(node, ast.Return):
         values = [text(right.of(write.node)) for write in writes]
         return Template(f"return {bare(left.of(node.value))}", ", ".join(values),

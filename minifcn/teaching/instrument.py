@@ -19,11 +19,8 @@ import textwrap
 import types
 from typing import NamedTuple
 
-import numpy as np
-
 RECORDER = "recorder of minifcn"        # no name of anybody's: it has spaces
 LEFT_ALONE = {"locals", "globals", "vars", "dir", "eval", "exec", "super", "breakpoint"}
-NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 class Source(NamedTuple):
@@ -85,11 +82,11 @@ def instrumented(function: types.FunctionType, recorder) -> types.FunctionType:
     code = next(each for each in next(each for each in code.co_consts if inspect.iscode(each))
                 .co_consts if inspect.iscode(each))
     names = {*_names(function.__code__)}
-    namespace = {name: _own(value) if name in names else value
+    namespace = {name: recorder.own(value) if name in names else value
                  for name, value in function.__globals__.items()}
     namespace[RECORDER] = recorder
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
-    closure = tuple(_own_cell(cells[name]) for name in code.co_freevars)
+    closure = tuple(_own_cell(cells[name], recorder) for name in code.co_freevars)
     made = types.FunctionType(code, namespace, function.__name__, function.__defaults__, closure)
     made.__kwdefaults__ = function.__kwdefaults__
     return made
@@ -102,16 +99,14 @@ def _names(code: types.CodeType):
             yield from _names(each)
 
 
-def _own(value):
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _own_cell(cell: types.CellType) -> types.CellType:
+def _own_cell(cell: types.CellType, recorder) -> types.CellType:
+    """The cell itself, or one with a copy of its array."""
     try:
-        return types.CellType(_own(cell.cell_contents)) \
-            if isinstance(cell.cell_contents, np.ndarray) else cell
+        value = cell.cell_contents
     except ValueError:      # still empty
         return cell
+    own = recorder.own(value)
+    return cell if own is value else types.CellType(own)
 
 
 class Rewriter(ast.NodeTransformer):

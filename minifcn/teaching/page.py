@@ -71,9 +71,13 @@ class Page:
         self.title, self.script, self.data = title, script, data
         self.poster, self.alt, self.text = poster, alt, text
 
+    @property
+    def poster_text(self) -> str:
+        return base64.b64encode(self.poster).decode()
+
     def _repr_html_(self) -> str:
         return FRAGMENT.format(
-            alt=html.escape(self.alt), poster=base64.b64encode(self.poster).decode(),
+            alt=html.escape(self.alt), poster=self.poster_text,
             style="".join(path.read_text(encoding="utf-8") for path in self.style_sheets()),
             script=(VIEWER / self.script).read_text(encoding="utf-8"), data=to_json(self.data))
 
@@ -83,7 +87,8 @@ class Page:
         return [VIEWER / "style.css", *([own] if own.exists() else [])]
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {"text/html": self._repr_html_(), "image/png": self.poster, "text/plain": self.text}
+        return {"text/html": self._repr_html_(), "image/png": self.poster_text,
+                "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
@@ -123,6 +128,8 @@ def finite(value):
         return bool(value)
     if isinstance(value, np.integer):
         return int(value)
+    if isinstance(value, (complex, np.complexfloating)):
+        return str(value)
     if isinstance(value, (float, np.floating)):
         if np.isnan(value):
             return None

@@ -112,7 +112,7 @@ class Export:
         strides = [math.prod(array.shape[k + 1:]) for k in range(len(array.shape))]
         written = [write.value for step in self.trace.steps for write in step._writes
                    if getattr(write, "array", None) is array]
-        values = np.concatenate([np.reshape(each, -1).astype(float) for each in
+        values = np.concatenate([np.abs(np.reshape(each, -1)).astype(float) for each in
                                  [*written, () if array.initial is None else array.initial]])
         return {"name": array.name, "shape": array.shape, "strides": strides,
                 "start": self.starts[array.name], "cells": array.array.size,
@@ -207,8 +207,8 @@ def source_html(source) -> str:
     rows = []
     for k, line in enumerate(source.text.rstrip().split("\n"), source.first):
         indent = len(line) - len(line.lstrip())
-        rows.append(f"<span class=row><span class=number aria-hidden=true>{k}</span>"
-                    f"<span class=words style=--indent:{indent}>{escape(line.strip())}</span></span>")
+        rows.append(f"<span class=row><span class=number aria-hidden=true>{k}</span><span "
+                    f"class=words style=--indent:{indent}>{escape(line.strip())}</span></span>")
     return (f'<pre class=code tabindex=0 data-first={source.first} '
             f'aria-label="Source of {escape(source.name)}">{"".join(rows)}</pre>')
 
@@ -231,7 +231,7 @@ def flat(value):
 
 
 def same(a, b) -> bool:
-    return type(a) is type(b) and (a == b or a != a and b != b)
+    return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
 def runs(cells):
@@ -296,10 +296,10 @@ def tiles_of(array, names: list[str]):
     grid = grid_axes(array, names)
     others = [k for k in range(len(array.shape)) if k not in grid]
     cells = np.arange(math.prod(array.shape)).reshape(array.shape)
-    corner = " ".join(f"{names[k]}{arrow}" for k, arrow in zip(grid, "↓→" if len(grid) > 1 else "→"))
+    corner = " ".join(f"{names[k]}{arrow}" for k, arrow in zip(grid[::-1], "→↓"))
     for index in np.ndindex(*(array.shape[k] for k in others)):
         where = [slice(None)] * len(array.shape)
-        for k, number in zip(others, index):
-            where[k] = number
-        tile = ", ".join(f"{names[k]} {number}" for k, number in zip(others, index))
+        for k, place in zip(others, index):
+            where[k] = place
+        tile = ", ".join(f"{names[k]} {place}" for k, place in zip(others, index))
         yield tile, corner, np.atleast_2d(cells[tuple(where)])

@@ -210,10 +210,14 @@ class Statement:
     """A statement of the source, as it was written."""
 
     def __init__(self, node, source: Source):
-        self.node, self.source, self.line = node, source, node.lineno
+        self.node, self.source = node, source
+        self.line, self.last_line = node.lineno, node.end_lineno
         self.text = source.text.splitlines()[node.lineno - source.first].strip()
         self.templates = {}
         self.known_tests: dict[int, Statement] = {}
+
+    def __contains__(self, other: Statement) -> bool:
+        return other.source is self.source and self.line <= other.line <= self.last_line
 
     def test(self, k: int) -> Statement:
         """The test of ``a if test else b`` as a statement of its own."""
@@ -253,6 +257,7 @@ class Recorder:
         self.memory: dict[int, Array] = {}      # by owner
         self.bindings: dict[tuple[str, str], Array] = {}
         self.uninitialised: dict[int, np.ndarray] = {}
+        self.outside: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.steps: list[Step] = []
         self.frames: list[Frame] = []
         self.tests, self.rounds = [], []        # since the last step
@@ -272,6 +277,14 @@ class Recorder:
         return len(self.loops) - 1
 
     # -- arrays -----------------------------------------------------------------------------------
+
+    def own(self, value):
+        """A copy of an array from outside the trace, always the same; anything else itself."""
+        if not isinstance(value, np.ndarray) or self.find(value) is not None:
+            return value
+        if id(value) not in self.outside:
+            self.outside[id(value)] = value, np.array(value, order="C")
+        return self.outside[id(value)][1]
 
     def find(self, array: np.ndarray) -> Array | None:
         known = self.memory.get(id(owner_of(array)))
@@ -401,7 +414,7 @@ class Recorder:
         if enter is not None:
             return self.entered(k, *enter, keywords)
         value = function(*arguments, **keywords)
-        if not isinstance(function, np.ufunc):
+        if not isinstance(function, np.ufunc) or len(arguments) > function.nin or keywords:
             self.look_for_changes([*arguments, *keywords.values()])
         if function in EMPTY:
             value.fill(np.nan if value.dtype.kind in "fc" else 0)
@@ -481,9 +494,9 @@ class Recorder:
             yield value
 
     def loop(self, loop: int, names: dict) -> None:
-        """A round of a loop begins."""
+        """A round of a loop begins; the tests of its last round are of no interest any more."""
         self.rounds.append(loop)
-        self.tests.clear()
+        self.tests = [each for each in self.tests if each[0] not in self.loops[loop]]
         frame = self.frame
         if frame.from_array is not None:
             frame.from_array = None
@@ -606,6 +619,8 @@ class Recorder:
                 name = known.name
             elif isinstance(each, np.ndarray):
                 self.bind(name, each if known is None else each.copy(), nodes[k])
+            elif is_number(each) and isinstance(nodes[k], ast.Name):
+                name = nodes[k].id
             elif is_number(each) and not isinstance(nodes[k], (ast.Name, ast.Constant)):
                 frame.writes.append(Number(name, frame.source.name, each, None, nodes[k]))
             if frame.top:
@@ -653,8 +668,12 @@ class Target:
         recorder, k = self.recorder, self.k
         if not isinstance(self.base, np.ndarray):
             self.base[index] = value
+            name = f"{recorder.texts[k]}[{index!r}]"
             if isinstance(value, np.ndarray):
-                recorder.end({f"{recorder.texts[k]}[{index!r}]": value})
+                recorder.bind(name, value, k)
+            elif is_number(value):
+                function = recorder.frame.source.name
+                recorder.frame.writes.append(Number(name, function, value, node=k))
             return
         array = recorder.array_of(self.base, recorder.texts[k])
         cells = array.cells(self.base)[index]
@@ -764,32 +783,32 @@ def trace(function: Callable, *arguments, **options) -> Trace:
         raise ValueError(f"{name} is not written in Python, so it has no lines to step through; "
                          "write the loops as a function of your own")
     source = source_of(plain_function)
-    inspect.signature(plain_function).bind(*first, *arguments, **options)   # a TypeError if wrong
-    copies: dict[int, Any] = {}
-    arguments = [own_copy(each, copies) for each in arguments]
-    options = {key: own_copy(each, copies) for key, each in options.items()}
+    try:
+        inspect.signature(plain_function).bind(*first, *arguments, **options)
+    except TypeError as wrong:
+        raise TypeError(f"{name}: {wrong}") from None
     recorder, result, error = Recorder(), None, None
+    arguments = [own_copy(each, recorder) for each in arguments]
+    options = {key: own_copy(each, recorder) for key, each in options.items()}
     try:
         with using("reference"):
             result = recorder.run(plain_function, (*first, *arguments), options, top=True)
-    except Exception as raised:
-        if recorder.too_large is not None or not recorder.steps:
-            raise recorder.too_large or raised from None
+    except (Exception, SystemExit) as raised:
         error = raised
     if recorder.too_large is not None:
         raise recorder.too_large
+    if error is not None and not recorder.steps:
+        line = recorder.last.line if recorder.last else source.first
+        raise error if isinstance(error, ValueError) else ValueError(
+            f"{name} raised {type(error).__name__} at line {line}, before its first step: {error}")
     if not recorder.steps or not recorder.arrays:
         raise ValueError(f"{name} neither reads nor writes a cell of an array, so there is "
                          "nothing to step through")
     return Trace(recorder, source, result, error)
 
 
-def own_copy(value, copies: dict[int, Any]):
-    """A copy of an array, the same for the same array; of lists and tuples of arrays too."""
-    if isinstance(value, np.ndarray):
-        if id(value) not in copies:
-            copies[id(value)] = np.array(value, order="C")
-        return copies[id(value)]
+def own_copy(value, recorder: Recorder):
+    """A copy of an array, or of a list or tuple with copies of its arrays."""
     if type(value) in (list, tuple):
-        return type(value)(own_copy(each, copies) for each in value)
-    return value
+        return type(value)(own_copy(each, recorder) for each in value)
+    return recorder.own(value)

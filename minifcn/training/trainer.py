@@ -24,7 +24,7 @@ from minifcn.data import Augmentation, Batch, Sample, make_batch
 from minifcn.plotting import draw_curves
 from minifcn.training import checkpoints
 from minifcn.training.checkpoints import Progress, RunState
-from minifcn.training.log import Log
+from minifcn.training.log import Log, event_writer
 from minifcn.training.metrics import MEANS, Metrics, confusion_matrix
 from minifcn.training.optimizers import SGD, Adam
 from minifcn.training.schedules import SCHEDULES
@@ -137,6 +137,8 @@ class Trainer:
         Told about epochs and evaluations. Without it there is no progress bar either.
     title : str
         Of the progress bar.
+    tensorboard : bool
+        Also write the logs as TensorBoard's event files, into ``tensorboard`` in the folder.
 
     Attributes
     ----------
@@ -166,7 +168,8 @@ class Trainer:
     def __init__(self, model, data: Sequence[Sample], recipe: Recipe,
                  validation: Sequence[Sample] | None = None, folder: str | Path | None = None,
                  state: RunState | None = None, source: dict | None = None,
-                 say: Callable[[str], None] | None = None, title: str = "training"):
+                 say: Callable[[str], None] | None = None, title: str = "training",
+                 tensorboard: bool = False):
         for each in (data, validation):
             if each is not None:
                 check_classes(model, each)
@@ -176,6 +179,7 @@ class Trainer:
         self.model, self.data, self.recipe, self.validation = model, data, recipe, validation
         self.folder = None if folder is None else Path(folder)
         self.say, self.title = say, title
+        self._event_writer = event_writer() if tensorboard else None
         self.source = {**(source or {}), "images": len(data)}
         self.images = recipe.batch * recipe.accumulate      # of a step
         self._epoch = math.ceil(len(data) / self.images)    # in steps
@@ -388,12 +392,15 @@ class Trainer:
                              "or choose another folder")
         for left_behind in self.folder.glob(".*.tmp.*"):        # by a process that was killed
             left_behind.unlink()
+        # what was written after the checkpoint does not count
+        events = self._event_writer and self._event_writer(
+            str(self.folder / "tensorboard"), purge_step=self.progress.step + 1)
         self._log = Log(self.folder / "log.csv", ("step", "epoch", "rate", "loss"),
-                        self.progress.step)
+                        self.progress.step, events)
         self._validation_log = Log(
             self.folder / "validation.csv",
             ("step", *MEANS, *(f"iu {name}" for name in self.data.class_names)),
-            self.progress.evaluated)
+            self.progress.evaluated, events)
         self._save()
 
     def _save(self) -> None:

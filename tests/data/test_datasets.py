@@ -12,6 +12,7 @@ from minifcn.data import (
     CamVid,
     Folder,
     Shapes,
+    Streets,
     open_dataset,
     read_palette,
     voc_palette,
@@ -305,15 +306,21 @@ def test_data_sets_are_opened_by_name(camvid, voc, own):
     assert isinstance(open_dataset("camvid", camvid, "val"), CamVid)
     assert len(open_dataset("voc", voc, "train")) == 2
     assert isinstance(open_dataset("folder", own, "train", class_names=["a", "b", "c"]), Folder)
-    scenes = [open_dataset("shapes", split=split, count=7, size=(20, 30), seed=seed)
+
+
+@pytest.mark.parametrize("name, kind", [("shapes", Shapes), ("streets", Streets)])
+def test_generated_data_sets_have_splits(name, kind):
+    scenes = [open_dataset(name, split=split, count=7, size=(20, 30), seed=seed)
               for seed in (0, 1) for split in ("train", "val", "test")]
-    assert all(isinstance(data, Shapes) and len(data) == 7 for data in scenes)
+    assert all(isinstance(data, kind) and len(data) == 7 for data in scenes)
     assert len({data[0].image.tobytes() for data in scenes}) == 6
+    assert open_dataset(name).size == kind().size
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (("coco",), "no data set 'coco'; choose one of shapes, camvid, voc, folder"),
-    (("voc",), "where is the data set voc"), (("shapes", None, "minival"), "'minival'")])
+    (("coco",), "no data set 'coco'; choose one of streets, shapes, camvid, voc, folder"),
+    (("voc",), "where is the data set voc"), (("shapes", None, "minival"), "'minival'"),
+    (("streets", None, "night"), "streets has the splits train, val, test")])
 def test_what_cannot_be_opened(arguments, message):
     with pytest.raises(ValueError, match=message):
         open_dataset(*arguments)

@@ -297,7 +297,7 @@ def test_forward_refuses_what_is_no_batch(x, message):
 
 @pytest.mark.parametrize("image", [
     np.zeros((5, 5, 3), np.float32), np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8),
-    np.zeros((0, 5, 3), np.uint8), np.zeros((1, 5, 5, 3), np.uint8), "a.png"])
+    np.zeros((0, 5, 3), np.uint8), np.zeros((1, 5, 5, 3), np.uint8), None])
 def test_predict_refuses_what_is_no_image(image):
     for use in (small().predict, small().probabilities, small().preprocess):
         with pytest.raises(ValueError, match="uint8 array"):

@@ -100,6 +100,31 @@ def test_a_classifier_comes_back_too(tmp_path):
     assert type(loaded) is minifcn.VGG16 and loaded.config == model.config
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_half_a_file_gives_the_dtype_of_the_network(tmp_path, dtype):
+    model = small(dtype=dtype)
+    model.save(tmp_path / "whole.safetensors")
+    model.save(tmp_path / "half.safetensors", half=True)
+    stored = files.read(tmp_path / "half.safetensors").parameters
+    assert {array.dtype for array in stored.values()} == {np.dtype(np.float16)}
+    loaded = minifcn.load(tmp_path / "half.safetensors")
+    for name, array in model.parameters.items():
+        assert loaded.parameters[name].dtype == array.dtype == dtype
+        np.testing.assert_array_equal(loaded.parameters[name], array.astype(np.float16))
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < sizes[1]
+
+
+def test_what_cannot_be_halved(tmp_path):
+    model = small()
+    model.parameters["conv3_1.bias"][0] = 7e4
+    with pytest.raises(ValueError, match=r"conv3_1.bias holds 70000, which float16 cannot"):
+        model.save(tmp_path / "half.safetensors", half=True)
+    with pytest.raises(ValueError, match="training state"):
+        small().save(tmp_path / "half.safetensors", {"steps": np.zeros(1)}, half=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_training_state_rides_along_and_stays_out_of_the_model(tmp_path):
     path = tmp_path / "a.safetensors"
     velocity = np.arange(12.0).reshape(3, 4).T

@@ -1,0 +1,28 @@
+"""What people believe about FCNs that is not so: each has at least one question that exposes it."""
+
+BELIEFS = {
+    1: "a transposed convolution undoes a convolution",
+    2: "the large map in a picture of a transposed convolution is its input",
+    3: "the padding of a transposed convolution adds zeros to its output",
+    4: "the output size of a transposed convolution follows from the input size alone",
+    5: "the bilinear kernel connects every channel with every other",
+    6: "the bilinear kernel sums to 1",
+    7: "the upsampling kernel's size is the receptive field",
+    8: "the receptive field doubles at each pooling, whichever way one counts",
+    9: "a kernel size that the stride divides ends checkerboards",
+    10: "the crop offset is arbitrary, or centred",
+    11: "the factors 0.01 and 0.0001 are typing errors, or without effect",
+    12: "a skip adds features, or appends channels",
+    13: "fc6 becomes a 1 x 1 convolution, and any padding will do",
+    14: "a learning rate of 1e-10 is magic",
+    15: "the mean loss divides by all pixels, and an image that is all ignored is an error",
+    16: "an absent class has an IU of 0 or 1, and mean IU is a mean over images",
+    17: "labels are brightnesses: a mask that looks black is broken",
+    18: "col2im assigns, or undoes im2col",
+    19: "the kernel is flipped by a rule of its own, and overlapping windows overwrite",
+    20: "the softmax loss needs the Jacobian; resizing equals a transposed convolution everywhere",
+    21: "pad 100 has a deep meaning",
+    22: "a higher pixel accuracy is a better segmentation",
+    23: "a loss that stands at ln(classes) is a bug in the loss",
+    24: "dropout in a fully convolutional network drops whole channels",
+}
