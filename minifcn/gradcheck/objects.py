@@ -56,18 +56,14 @@ def check_layer(layer: Any, x: np.ndarray, strict: bool = True, **options: Any) 
                 f"parameter {key} is {value.dtype}; make the layer with float64 to check it"
             )
     name = getattr(layer, "name", type(layer).__name__)
+    names = ["dx", *(f"d{key}" for key in keys)]
     try:
-        return check(
-            forward,
-            backward,
-            [x, *before],
-            strict,
-            name=name,
-            names=["dx", *(f"d{key}" for key in keys)],
-            **options,
-        )
+        report = check(forward, backward, [x, *before], strict, name=name, names=names, **options)
     finally:
         write(before)
+    if not keys:
+        report.notes.append("the layer has no parameters: only dx was checked")
+    return report
 
 
 def check_adjoint(

@@ -65,6 +65,17 @@ def test_a_wrong_layer_is_noticed_and_its_parameters_are_put_back():
     np.testing.assert_array_equal(layer.parameters["weight"], before)
 
 
+def test_a_layer_without_parameters_says_that_only_dx_was_checked():
+    class Twice:
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dy):
+            return 2 * dy
+
+    assert "only dx" in str(gradcheck.check_layer(Twice(), rng.standard_normal((3, 5))))
+
+
 def test_float32_layers_are_refused():
     with pytest.raises(ValueError, match="float64"):
         gradcheck.check_layer(layers.Linear("a", 5, 4, rng=rng), rng.standard_normal((3, 5)))
