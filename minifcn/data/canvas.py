@@ -94,8 +94,14 @@ class Canvas:
 
     def face(self, points: Sequence[tuple[float, float, float]], surface: int) -> None:
         """Fill a polygon of points (x, y, z) in the street."""
-        project = self.camera.project
-        self._draw.polygon([project(*point) for point in points], surface)
+        focal, column, horizon, left, eye, bend = self.camera
+        corners = []
+        for x, y, z in points:
+            z = z if z > NEAR else NEAR
+            scale = focal / z
+            corners.append((column + (x + bend * z * z - left) * scale,
+                            horizon - (y - eye) * scale))
+        self._draw.polygon(corners, surface)
 
     def wall(self, x: float, low: float, high: float, near: float, far: float,
              surface: int) -> None:
@@ -164,10 +170,13 @@ class Canvas:
         for top in range(0, self.h, BAND):
             rows = slice(top, min(top + BAND, self.h))
             finer = surfaces[FINER * rows.start:FINER * rows.stop]
-            quarters = [finer[i::FINER, j::FINER] for i in range(FINER) for j in range(FINER)]
-            light = sum(colours.take(quarter, axis=0) for quarter in quarters)
+            quarters = [np.ascontiguousarray(finer[i::FINER, j::FINER])
+                        for i in range(FINER) for j in range(FINER)]
+            light = colours.take(quarters[0], axis=0, mode="clip")
+            for quarter in quarters[1:]:
+                light += colours.take(quarter, axis=0, mode="clip")
             numbers = quarters[0]       # texture and shadow need no quarters
-            texture = textures.take(numbers, axis=0)
+            texture = textures.take(numbers, axis=0, mode="clip")
             texture[..., 0] *= generator.standard_normal(numbers.shape, np.float32)
             texture[..., 1] *= mottle[rows]
             texture[..., 2] *= clouds[rows]
