@@ -362,7 +362,9 @@ HIDES = """
         return 1
 """
 CHECKER = """
-import sys
+import signal, sys
+for name in ("SIGHUP", "SIGINT", "SIGTERM"):    # whoever starts the tests may ignore some of them
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
 from minifcn.isolation import Worker
 with Worker(sys.argv[1]) as worker:
     worker.start()
@@ -431,7 +433,7 @@ def end_checkers(folder, temporary, how, count):
         for each in checkers:
             if not below:
                 each.kill()
-            each.wait()
+            each.wait(60)
             each.stdout.close()
     assert all_gone(below)
     assert not os.listdir(temporary)
