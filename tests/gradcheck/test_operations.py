@@ -1,5 +1,7 @@
 """Every operation on every engine, on the table of cases: gradients, adjoints, purity."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,11 @@ def draw(case, seed=0):
     return case.draw(np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("operation, case", CASES)
+# where values are tied or exactly 0 there is no derivative; test_kinks.py judges these cases
+SMOOTH = [each for each in CASES if not re.search("ties|constant image|exact zeros", each.id)]
+
+
+@pytest.mark.parametrize("operation, case", SMOOTH)
 def test_gradients_equal_central_differences(engine, operation, case):
     forward, backward, inputs = operation.pair(ops, draw(case))
     report = gradcheck.check(forward, backward, inputs, name=operation.name)
