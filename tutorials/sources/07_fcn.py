@@ -10,6 +10,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import minifcn
 from minifcn import gradcheck
@@ -17,6 +18,16 @@ from minifcn.data import Streets
 from minifcn.models.geometry import explain, plan
 from minifcn.ops import reference
 from minifcn.teaching import question, show
+
+# %% [markdown] lang="en"
+# Five poolings, each of which halves the rows and columns. How far apart are the votes of VGG16
+# after the last one?
+
+# %% tags=["question"]
+question("score-stride", None)
+
+# %% tags=["answer"]
+question("score-stride", reveal=True)
 
 # %% [markdown] lang="en"
 # ## What gets lost
@@ -57,16 +68,6 @@ show(figure, alt="A street scene, its labels, and the labels rebuilt from one vo
      "steps; at 16 the larger objects have a shape; at 8 most thin things are there again.")
 
 # %% [markdown] lang="en"
-# Five poolings, each of which halves the rows and columns. How far apart are the votes of VGG16
-# after the last one?
-
-# %% tags=["question"]
-question("score-stride", None)
-
-# %% tags=["answer"]
-question("score-stride", reveal=True)
-
-# %% [markdown] lang="en"
 # ## Three networks
 #
 # **FCN-32s** takes the votes and enlarges them in one go (a transposed convolution, notebook 5).
@@ -87,17 +88,12 @@ model
 
 # %% tags=["question"]
 # What is added: features, or scores? How many channels has the sum?
-question("fusion-channels", None)
+display(question("fusion-channels", None),
+        question("skip-parameters", None))
 
 # %% tags=["answer"]
-question("fusion-channels", reveal=True)
-
-# %% tags=["question"]
-# And what does such a shortcut cost?
-question("skip-parameters", None)
-
-# %% tags=["answer"]
-question("skip-parameters", reveal=True)
+display(question("fusion-channels", reveal=True),
+        question("skip-parameters", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Where does a cell lie?
@@ -152,23 +148,12 @@ question("cell-position", reveal=True)
 # *before* the image. What is to be cut off?
 
 # %% tags=["question"]
-question("crop-32s", None)
+display(question("crop-32s", None),
+        question("crop-pool4", None))
 
 # %% tags=["answer"]
-question("crop-32s", reveal=True)
-
-# %% tags=["question"]
-# The same for the two skips. Which cells of score_pool4 lie under the upsampled votes?
-question("crop-pool4", None)
-
-# %% tags=["answer"]
-question("crop-pool4", reveal=True)
-# %% [markdown] lang="en"
-# All of it at once, for the network that you saw above. Each line follows from the line before by
-# one of the three rules.
-
-# %%
-print(explain(500, 500, 8, "caffe"))
+display(question("crop-32s", reveal=True),
+        question("crop-pool4", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Why pad by 100 at all?
@@ -186,8 +171,10 @@ question("pad-one-pixel", reveal=True)
 # The price is high: the network computes a frame of zeros around every picture. In **exact
 # geometry** `conv1_1` pads by 1, `fc6` by 3 and each transposed convolution by half its factor.
 # Every map then lies on the image, no offset is left, and any size works. It is minifcn's default.
+# First the whole derivation of FCN-8s in Caffe geometry, line by line; then the price.
 
 # %%
+print(explain(500, 500, 8, "caffe"), "\n")
 for geometry in ("exact", "caffe"):
     network = minifcn.FCN(stride=8, geometry=geometry, seed=None)
     print(f"{geometry:6} {network.summary(500, 500).macs / 1e9:6.1f} billion multiplications; "

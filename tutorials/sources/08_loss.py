@@ -11,6 +11,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import minifcn
 from minifcn import gradcheck
@@ -74,16 +75,12 @@ minifcn.trace(reference.softmax_cross_entropy, scores, labels)
 # care for a constant that is added to all scores. Two guesses:
 
 # %% tags=["question"]
-question("softmax-shift", None)
+display(question("softmax-shift", None),
+        question("softmax-overflow", None))
 
 # %% tags=["answer"]
-question("softmax-shift", reveal=True)
-
-# %% tags=["question"]
-question("softmax-overflow", None)
-
-# %% tags=["answer"]
-question("softmax-overflow", reveal=True)
+display(question("softmax-shift", reveal=True),
+        question("softmax-overflow", reveal=True))
 
 # %% [markdown] lang="en"
 # ## The gradient, without a Jacobian
@@ -127,17 +124,12 @@ show(figure, alt="Sixteen labels, and for each of the three classes the gradient
 # 20 has 21 scores, however many pixels say 255. But what does a *mean* divide by?
 
 # %% tags=["question"]
-question("ignore-mean", None)
+display(question("ignore-mean", None),
+        question("ignore-all", None))
 
 # %% tags=["answer"]
-question("ignore-mean", reveal=True)
-
-# %% tags=["question"]
-# Small crops can consist of outlines only. Is that an error?
-question("ignore-all", None)
-
-# %% tags=["answer"]
-question("ignore-all", reveal=True)
+display(question("ignore-mean", reveal=True),
+        question("ignore-all", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Sum or mean, and a rate of 1e-10

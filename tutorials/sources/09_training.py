@@ -9,6 +9,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import minifcn
 from minifcn import gradcheck
@@ -83,7 +84,6 @@ model = new_model(8)
 losses = train(model, 100, only=scenes[:2])
 print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f}")
 
-# %%
 figure, axes = plt.subplots(1, 4, figsize=(13, 2.6), width_ratios=[1.3, 1, 1, 1])
 axes[0].plot(losses)
 axes[0].axhline(np.log(11), linestyle=":", color="gray")
@@ -112,24 +112,14 @@ show(figure, alt="Left: the loss falls from ln(11), the dotted line, towards 0. 
 
 # %% tags=["question"]
 # A network that has learned nothing but to say "background":
-question("accuracy-background", None)
+display(question("accuracy-background", None),
+        question("accuracy-better", None),
+        question("iu-absent", None))
 
 # %% tags=["answer"]
-question("accuracy-background", reveal=True)
-
-# %% tags=["question"]
-# Which of two models is better?
-question("accuracy-better", None)
-
-# %% tags=["answer"]
-question("accuracy-better", reveal=True)
-
-# %% tags=["question"]
-# And what of a class that is not there at all?
-question("iu-absent", None)
-
-# %% tags=["answer"]
-question("iu-absent", reveal=True)
+display(question("accuracy-background", reveal=True),
+        question("accuracy-better", reveal=True),
+        question("iu-absent", reveal=True))
 
 # %% [markdown] lang="en"
 # How the IU of one class comes out of the matrix, step by step:

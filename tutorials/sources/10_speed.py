@@ -13,6 +13,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import minifcn
 from minifcn import gradcheck
@@ -86,10 +87,12 @@ show(figure, alt="Left: an image with the numbers 0 to 15 and two framed 3 by 3 
      "matrix of 4 rows and 9 columns; the first and the last row are the two windows, written out.")
 
 # %% tags=["question"]
-question("matrix-shape", None)
+display(question("matrix-shape", None),
+        question("im2col-memory", None))
 
 # %% tags=["answer"]
-question("matrix-shape", reveal=True)
+display(question("matrix-shape", reveal=True),
+        question("im2col-memory", reveal=True))
 
 # %%
 rng = np.random.default_rng(0)
@@ -101,14 +104,7 @@ print(np.allclose(y.reshape(1, 10, 12, 7), reference.conv2d_forward(x, weight, b
 # %% [markdown] lang="en"
 # Simple and fast, and greedy: every pixel is copied into as many rows as there are windows that see
 # it.
-
-# %% tags=["question"]
-question("im2col-memory", None)
-
-# %% tags=["answer"]
-question("im2col-memory", reveal=True)
-
-# %% [markdown] lang="en"
+#
 # So the fast engine never makes the whole matrix. It cuts it into blocks that fit the caches, makes
 # one block, multiplies it while it is still near, and goes on. Within a block, a small tile of the
 # result stays in the **registers**, the dozens of numbers that a core can hold in its hands. Here
@@ -163,10 +159,12 @@ print("outputs:", [float(m[0] + m[1] + m[2]), float(m[1] - m[2] - m[3])],
 
 # %% tags=["question"]
 # In two dimensions the savings multiply.
-question("winograd", None)
+display(question("winograd", None),
+        question("weights-reused", None))
 
 # %% tags=["answer"]
-question("winograd", reveal=True)
+display(question("winograd", reveal=True),
+        question("weights-reused", reveal=True))
 
 # %% [markdown] lang="en"
 # The fast engine takes tiles of 6 x 6 outputs: 64 products in place of 324. Nothing is free. The
@@ -225,15 +223,9 @@ for name in ("reference", "fast"):
 
 # %% [markdown] lang="en"
 # Not every layer gains. `fc6` of the full network has more than a hundred million weights, and each
-# must be fetched from memory at least once. What decides is how often it is used then.
-
-# %% tags=["question"]
-question("weights-reused", None)
-
-# %% tags=["answer"]
-question("weights-reused", reveal=True)
-
-# %% [markdown] lang="en"
+# must be fetched from memory at least once. What decides is how often it is used then: you computed
+# it above.
+#
 # ## A bug to find
 #
 # Somebody made the backward pass of a convolution faster with `im2col`. It passes on their machine.

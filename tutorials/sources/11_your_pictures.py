@@ -12,6 +12,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 from PIL import Image
 
 import minifcn
@@ -52,10 +53,14 @@ print(sorted(path.name for path in folder.iterdir()))
 # made many people throw away good label images:
 
 # %% tags=["question"]
-question("labels-black", None)
+display(question("labels-black", None),
+        question("labels-resize", None),
+        question("any-size", None))
 
 # %% tags=["answer"]
-question("labels-black", reveal=True)
+display(question("labels-black", reveal=True),
+        question("labels-resize", reveal=True),
+        question("any-size", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Look before you train
@@ -74,13 +79,6 @@ print(survey(data))
 # %%
 data
 
-# %% tags=["question"]
-# Your labels are too large, so you make them smaller, with the same filter as the photographs.
-question("labels-resize", None)
-
-# %% tags=["answer"]
-question("labels-resize", reveal=True)
-
 # %% [markdown] lang="en"
 # The data sets of the field have readers of their own: `open_dataset("voc", "VOCdevkit")` and
 # `open_dataset("camvid", "CamVid")`. Annotations of labelme, COCO and Cityscapes are converted by
@@ -95,8 +93,6 @@ model = minifcn.pretrained("streets-8s")
 image, labels, _ = data[2]
 mask = model.predict(image)                     # uint8 (h, w, 3) -> (h, w) class numbers
 print(mask.shape, mask.dtype, "classes found:", [model.class_names[c] for c in np.unique(mask)])
-
-# %%
 colours = np.vstack([model.palette, np.zeros((256 - len(model.palette), 3), np.uint8)])
 figure, axes = plt.subplots(1, 4, figsize=(14, 2.8))
 wrong = (mask != labels) & (labels != 255)
@@ -109,15 +105,8 @@ show(figure, alt="A street scene, its labels, the prediction, and the wrong pixe
      "of them lie along the outlines of objects and on thin things.")
 
 # %% [markdown] lang="en"
-# Any size works, for this model too: a picture of 5 rows and one column is a picture.
-
-# %% tags=["question"]
-question("any-size", None)
-
-# %% tags=["answer"]
-question("any-size", reveal=True)
-
-# %% [markdown] lang="en"
+# Any size works, for this model too.
+#
 # ## Where it fails, and why
 #
 # First, along outlines. The finest scores lie 8 pixels apart; between them the network
