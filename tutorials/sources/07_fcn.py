@@ -263,5 +263,5 @@ print(f"image {x.std():.2f}, conv1_1 {conv.std():.2f}: the same order of magnitu
 #
 # **Where this stands in an FCN.** This was the FCN. `minifcn/models/fcn.py` is its code,
 # `geometry.py` beside it the derivation. What it learns from is [notebook 8](08_loss.ipynb); that
-# it learns, [notebook 9](09_training.ipynb). Short answers: [why crop](../docs/why/crop-offset.md),
-# [why pad 100](../docs/why/pad-100.md).
+# it learns, [notebook 9](09_training.ipynb). Short answers stand in
+# `docs/why/crop-offset.md` and `docs/why/pad-100.md`.

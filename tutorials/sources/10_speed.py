@@ -308,4 +308,4 @@ print(abs(float(halves) - float(numbers.astype(np.float64).sum())) < 1e-4)
 # - recognise a race, and say why sums in another order have other bits.
 #
 # **Where this stands in an FCN.** `minifcn/ops/fast/` is the code, with each block size and its
-# reason; [how the fast engine works](../docs/fast-engine.md) has the measurements.
+# reason; `docs/fast-engine.md` has the measurements.

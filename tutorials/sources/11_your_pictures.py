@@ -272,5 +272,5 @@ print(both.shape, reference.relu_forward(np.zeros(1)).shape)
 # - segment any picture, and see where the mask can be trusted;
 # - say why a model fails at outlines, on thin things, and on what it has never seen.
 #
-# **Where this stands in an FCN.** This was the last notebook. The [why pages](../docs/why/index.md)
+# **Where this stands in an FCN.** This was the last notebook. The why pages in `docs/why/`
 # answer single questions; the assignments of a course begin where you are now.
