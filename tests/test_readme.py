@@ -77,7 +77,7 @@ def place(tmp_path, monkeypatch):
         for sample in samples:
             Image.fromarray(sample.image).save(f"{images}/{sample.name}.png")
             Image.fromarray(sample.labels).save(f"{labels}/{sample.name}.png")
-    for name in ("photo.jpg", "more-photos/a.png"):
+    for name in ("photo.jpg", "more-photos/a.png", "photos/a.jpg", "frames/1.png"):
         Path(name).parent.mkdir(exist_ok=True)
         Image.fromarray(samples[0].image).save(name)
     Path("demo").mkdir()
