@@ -21,7 +21,7 @@ from minifcn.training.metrics import Metrics, baseline, confusion_matrix, summar
 # ## The data
 #
 # Scenes of a street, made by a program, with the eleven classes of the CamVid data set. Each comes
-# as an image `(h, w, 3)` and labels `(h, w)`; 255 marks pixels that do not count.
+# as an image `(h, w, 3)` and labels `(h, w)`; `255` marks pixels that do not count.
 
 # %%
 SIZE = (64, 96)                                 # rows and columns of a scene
