@@ -9,7 +9,8 @@ from tests.site.conftest import SITE
 
 pytestmark = pytest.mark.browser
 
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")) or ["index.html"]
+PAGES = [name for name in sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+         if not name.startswith("_static")] or ["index.html"]
 WIDTHS = (360, 1280, 1920)
 
 
