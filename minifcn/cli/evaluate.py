@@ -36,6 +36,7 @@ def run(arguments) -> None:
     import numpy as np
 
     from minifcn import progress
+    from minifcn.data.survey import spread
     from minifcn.training.metrics import Metrics, confusion_matrix, report
     from minifcn.training.trainer import check_classes
 
@@ -45,8 +46,7 @@ def run(arguments) -> None:
     data = open_for(model, arguments)
     check_classes(model, data)
     out = Path(arguments.out or Path(arguments.checkpoint).parent / "evaluation")
-    chosen = {round(index) for index in
-              np.linspace(0, len(data) - 1, min(arguments.pictures, len(data)))}
+    chosen = spread(data, arguments.pictures)
     drawn = []
     confusion = np.zeros((model.classes, model.classes), np.int64)
     with progress.bar(data, unit="image", quiet=arguments.quiet) as samples:

@@ -103,9 +103,7 @@ class PairedFiles(DataSet):
     def __getitem__(self, index: int) -> Sample:
         image_path, labels_path = self.pairs[index]
         image, labels = read_image(image_path), self.read_labels(index)
-        if labels.shape != image.shape[:2]:
-            raise ValueError(f"{image_path} is {_size(image)} pixels (upright) and its labels "
-                             f"{labels_path} are {_size(labels)}; they have to be of one size")
+        check_sizes(image_path, image.shape[:2], labels_path, labels.shape)
         return Sample(image, labels, image_path.stem).with_legend(self.legend)
 
     def read_labels(self, index: int) -> np.ndarray:
@@ -125,8 +123,13 @@ class PairedFiles(DataSet):
         return labels
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
+def check_sizes(image_path: Path, image: tuple[int, ...], labels_path: Path,
+                labels: tuple[int, ...]) -> None:
+    """Raise ValueError, with both sizes (h, w), unless an image and its labels have the same."""
+    if image != labels:
+        raise ValueError(f"{image_path} is {image[1]} x {image[0]} pixels (upright) and its labels "
+                         f"{labels_path} are {labels[1]} x {labels[0]}; they have to be of one "
+                         "size")
 
 
 def check_labels(labels: np.ndarray, classes: int, ignore: int, name: str | Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from minifcn import progress
 from minifcn.data.images import image_size
-from minifcn.data.paired import DataSet, PairedFiles
+from minifcn.data.paired import DataSet, PairedFiles, check_sizes
 
 SHOWN = 10      # faults that are printed
 
@@ -99,10 +99,7 @@ def _look_at(data: DataSet, index: int) -> tuple[tuple[int, int], np.ndarray]:
         return sample.image.shape[:2], sample.labels
     image_path, labels_path = data.pairs[index]
     size, labels = image_size(image_path), data.read_labels(index)
-    if labels.shape != size:
-        raise ValueError(f"{image_path} is {size[1]} x {size[0]} pixels (upright) and its labels "
-                         f"{labels_path} are {labels.shape[1]} x {labels.shape[0]}; they have to "
-                         "be of one size")
+    check_sizes(image_path, size, labels_path, labels.shape)
     return size, labels
 
 
