@@ -38,7 +38,6 @@ class Log:
         if self.events:
             for name, value in zip(self.columns[1:], values[1:]):
                 self.events.add_scalar(f"{self.path.stem}/{name}", value, values[0])
-            self.events.flush()
 
 
 def event_writer():

@@ -216,8 +216,8 @@ class Trainer:
         OSError
             If a file cannot be written; the last checkpoint stays as it is.
         """
-        self._open_folder()
-        with ThreadPoolExecutor(1) as loader, self._interruptible(), self._bar() as bar:
+        with (self._open_folder(), ThreadPoolExecutor(1) as loader, self._interruptible(),
+              self._bar() as bar):
             upcoming = loader.submit(self.samples, self.progress.step)
             while True:
                 if self._evaluation_is_due():
@@ -383,8 +383,11 @@ class Trainer:
 
     # -- files ------------------------------------------------------------------------------------
 
-    def _open_folder(self) -> None:
+    @contextmanager
+    def _open_folder(self) -> Iterator[None]:
+        """Begin the folder's logs, or continue them; its event files end with the block."""
         if self.folder is None:
+            yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._new and (self.folder / LAST).exists():
@@ -392,9 +395,11 @@ class Trainer:
                              "or choose another folder")
         for left_behind in self.folder.glob(".*.tmp.*"):        # by a process that was killed
             left_behind.unlink()
-        # what was written after the checkpoint does not count
+        # What was written after the checkpoint does not count. The step tells files of one second
+        # apart.
         events = self._event_writer and self._event_writer(
-            str(self.folder / "tensorboard"), purge_step=self.progress.step + 1)
+            str(self.folder / "tensorboard"), purge_step=self.progress.step + 1, flush_secs=5,
+            filename_suffix=f".{self.progress.step}")
         self._log = Log(self.folder / "log.csv", ("step", "epoch", "rate", "loss"),
                         self.progress.step, events)
         self._validation_log = Log(
@@ -402,6 +407,11 @@ class Trainer:
             ("step", *MEANS, *(f"iu {name}" for name in self.data.class_names)),
             self.progress.evaluated, events)
         self._save()
+        try:
+            yield
+        finally:
+            if events:
+                events.close()      # waits until its own thread has written everything
 
     def _save(self) -> None:
         """Write the state of the run, unless that has been done since the last step."""
