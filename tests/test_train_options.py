@@ -149,6 +149,15 @@ def test_a_run_that_is_far_enough_says_so(run, capsys, steps):
     assert (run / LAST).read_bytes() == before
 
 
+def test_training_starts_from_the_packaged_network(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "streets", "--count", "2", "--size", "32", "48", "--steps", "1",
+                 "--rate", "1e-9", "--from", "streets-8s", "--quiet", "--out", "r"]) == 0
+    packaged, trained = minifcn.pretrained("streets-8s"), minifcn.load("r/last.safetensors")
+    for name, weight in packaged.parameters.items():
+        np.testing.assert_allclose(trained.parameters[name], weight, atol=1e-6)
+
+
 def test_class_names_pass_from_stage_to_stage(photos, tmp_path, capsys):
     first = ["train", "folder", "--data", str(photos), "--batch", "2", "--steps", "1"]
     assert main([*first, *TINY, "--stride", "32", "--classes", "person", "cup", "cat", "--out",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULTS = {"data": None, "count": 1000, "size": None, "year": 2012, "classes": None,
             "palette": None, "ignore": 255, "relabel": None}
 ON_DISK = ("camvid", "voc", "folder")
-PATHS = {"data": "--data", "palette": "--palette", "start": "--from"}
+PATHS = {"data": "--data", "palette": "--palette"}
 
 
 def add_network(group) -> None:

@@ -17,6 +17,7 @@ from minifcn.cli.recipes import RECIPES
 from minifcn.data import Augmentation, Folder, PairedFiles, survey
 from minifcn.data.survey import assert_sound
 from minifcn.files import written_whole
+from minifcn.models import pretrained
 from minifcn.models.summary import training_bytes
 from minifcn.training.checkpoints import read_run
 from minifcn.training.class_weights import median_frequency
@@ -81,8 +82,8 @@ def gather(arguments) -> dict:
             given = {name: value for name, value in given.items() if name not in LENGTH}
         given |= source
     options.check_paths(given)
-    for name in options.PATHS:
-        if name in given:
+    for name in (*options.PATHS, "start"):
+        if name in given and os.path.exists(given[name]):
             given[name] = os.path.abspath(given[name])      # it may be resumed from elsewhere
     known = ("out", "resume", "quiet", *START, *options.DEFAULTS, *NETWORK, *RECIPE)
     return {name: given[name] for name in known if name in given}
@@ -212,10 +213,13 @@ def open_splits(settings: dict):
 
 
 def load_start(given: dict):
-    """The network of --from, if that is given."""
+    """The network of --from, a file or the name of a packaged one, if that is given."""
     if "start" not in given:
         return None
-    other = minifcn.load(options.checkpoint_file(given["start"], "--from"))
+    start = given["start"]
+    if start not in pretrained.names():
+        options.checkpoint_file(start, "--from")
+    other = pretrained.open_model(start)
     if not isinstance(other, minifcn.VGG16):
         return other
     return other if other.config["convolutional"] else minifcn.convolutionalize(other)

@@ -33,7 +33,8 @@ def add_arguments(parser) -> None:
                        help="continue the run in RUN to the same bits as if it had never stopped; "
                             "only --steps, --epochs and --patience may change")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
-                       help="start from its weights: FCN-16s from 32s, 8s from 16s, or fine-tuning")
+                       help="start from the weights of a file, or of streets-8s: FCN-16s from 32s, "
+                            "8s from 16s, or fine-tuning")
     parser.add_argument("--new-classes", action="store_true", default=None,
                        help="with --from: new score layers, for other classes")
     add_data(parser)
