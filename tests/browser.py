@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--no-first-run"]
 SERIOUS = ("serious", "critical")
@@ -26,7 +27,7 @@ def _missing(what: str) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator:
     """The browser itself; one for all tests of a process."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         _missing("Chromium is not installed (apt-get install chromium)")
     try:

@@ -8,9 +8,14 @@ from __future__ import annotations
 import ast
 import linecache
 from html import escape
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+
+import minifcn
+
+ROOMS = [Path(minifcn.__file__).parent / room for room in ("teaching", "ops/reference")]
 
 
 def evaluate(code: str, page: str) -> object:
@@ -28,6 +33,8 @@ class Stepper(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
+        for path in (path for room in ROOMS for path in room.rglob("*.*")):
+            self.env.note_dependency(str(path))     # a page is made anew when one of them changes
         code = "\n".join(self.content)
         shown = evaluate(code, self.env.docname)._repr_html_()
         source = (f'<details class="stepper-code"><summary>The code of this stepper</summary>'

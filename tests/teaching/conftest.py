@@ -1,33 +1,5 @@
-"""A browser for the pages: the system's Chromium, driven by Playwright, without a network."""
-import os
-import shutil
-
+"""Pages opened from disk, which ask nothing of a network."""
 import pytest
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SWITCHES = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync")
-
-
-def missing(what: str):
-    if os.environ.get("MINIFCN_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{what}, and MINIFCN_REQUIRE_BROWSER=1 forbids to skip")
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("Playwright is not installed (extra: site)")
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        missing("there is no Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -157,6 +157,14 @@ def test_keys_do_what_the_buttons_do(open_page, trace):
         assert number(page.locator(".cell.written").text_content()) == trace.result[index]
 
 
+def test_arrows_work_inside_the_cell_of_a_notebook(open_page, trace):
+    fragment = f'<div class="cell">{trace._repr_html_()}</div>'     # as the site's pages have it
+    page = open_page(DOCUMENT.format(title="notebook", fragment=fragment))
+    page.locator(".step").click()
+    page.keyboard.press("ArrowRight")
+    assert position(page) == 2
+
+
 def test_play_runs_and_pauses(open_page, trace):
     page = open_page(document(trace))
     page.get_by_label("Speed").select_option("fast")

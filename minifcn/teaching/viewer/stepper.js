@@ -133,8 +133,10 @@ function start(root, data) {
   for (const name in actions) part(name).addEventListener("click", actions[name]);
   slider.addEventListener("input", () => goTo(Number(slider.value)));
 
+  const cellAt = (target) => target?.closest(".arrays .cell"); // a notebook has cells of its own
+
   function choose(target) {
-    const box = target?.closest(".cell");
+    const box = cellAt(target);
     chosen = box ? Number(box.dataset.key) : null;
     showCell();
   }
@@ -147,7 +149,7 @@ function start(root, data) {
   view.addEventListener("keydown", (event) => {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select") || (key === " " && target.matches("button"))) return;
-    const box = target.closest(".cell");
+    const box = cellAt(target);
     if (box && key.startsWith("Arrow")) focusBeside(box, key);
     else if (key in keys) actions[keys[key]]();
     else return;
