@@ -14,6 +14,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    warnings.showwarning = lambda message, *_, **__: fail(str(message))
     try:
         parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:        # the shell asks how a line may go on
