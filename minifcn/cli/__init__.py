@@ -89,16 +89,18 @@ def program() -> str:
 
 
 def set_threads(threads: int) -> None:
-    import numba
-    if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-        raise ValueError(f"--threads must be 1..{numba.config.NUMBA_NUM_THREADS}, not {threads}")
-    numba.set_num_threads(threads)
+    from minifcn.ops.threads import set_threads
+    try:
+        set_threads(threads)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from error
 
 
 def add_common(parser) -> None:
     """The arguments of every command."""
     parser.add_argument("--quiet", action="store_true", help="no progress, for scripts")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: all)")
+    parser.add_argument("--threads", type=int, metavar="N", help="that compute (default: one for "
+                        "each core)")
 
 
 def build_parser() -> argparse.ArgumentParser:

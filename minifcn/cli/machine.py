@@ -18,7 +18,7 @@ from llvmlite import binding as llvm
 import minifcn
 from minifcn import ops
 from minifcn.ops.compiling import JIT_ENABLED, OPS, cache_folder, old_cache_folders
-from minifcn.ops.fast.gemm import vector_unit
+from minifcn.ops.fast.vectors import vector_unit
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "pillow", "matplotlib", "safetensors", "tqdm")
 INTEL = ("x86_64", "AMD64", "i386", "i686")
@@ -75,9 +75,9 @@ def cores() -> int:
 
 
 def threads() -> tuple[str, str, str | None]:
-    count, available = numba.get_num_threads(), cores()
+    count, available = ops.get_threads(), cores()
     return ("threads", f"{count} on {available} cores", None if count <= available else
-            f"{count} threads share {available} cores; set NUMBA_NUM_THREADS={available}")
+            f"{count} threads share {available} cores; set MINIFCN_NUM_THREADS={available}")
 
 
 def vectors() -> tuple[str, str, str | None]:

@@ -80,7 +80,7 @@ class CopyReport(NamedTuple):
         return [(f"copied ({len(self.copied)})", self.copied),
                 ("kept their initial values", self.initial),
                 ("not used of the other network", self.unused),
-                *([("rescaled, for one network is at once", self.rescaled)] if self.rescaled else [])]
+                *[("rescaled, for one network is at once", self.rescaled)][:len(self.rescaled)]]
 
     def __str__(self) -> str:
         return "\n".join(f"{title}: {', '.join(names) if names else 'none'}"

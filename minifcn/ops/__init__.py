@@ -19,14 +19,16 @@ from minifcn.ops.engines import (
     use,
     using,
 )
+from minifcn.ops.memory import release_memory
+from minifcn.ops.threads import get_threads, set_threads
 
 __all__ = [
     "bilinear_kernel", "bilinear_upsample_backward", "bilinear_upsample_forward",
     "conv2d_backward", "conv2d_forward", "conv2d_relu_backward", "conv2d_relu_forward",
     "conv_transpose2d_backward", "conv_transpose2d_forward",
-    "dropout_backward", "dropout_forward", "engine_name", "engines",
+    "dropout_backward", "dropout_forward", "engine_name", "engines", "get_threads",
     "linear_backward", "linear_forward", "max_pool2d_backward", "max_pool2d_forward",
-    "register_engine", "relu_backward", "relu_forward",
+    "register_engine", "release_memory", "relu_backward", "relu_forward", "set_threads",
     "softmax_cross_entropy", "use", "using",
 ]
 

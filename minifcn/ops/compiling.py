@@ -42,10 +42,10 @@ def _cache_base() -> Path:
 def cache_folder(room: Path) -> Path:
     """Where the kernels of the Python files in a folder are kept.
 
-    A kernel may use what stands beside it and in ``ops`` itself, so both are hashed.
+    A kernel may use what stands beside it and in ``ops``, so both are hashed.
     """
     digest = hashlib.sha256(f"boundscheck={config.BOUNDSCHECK}".encode())
-    for path in sorted({*OPS.glob("*.py"), *room.glob("*.py")}):
+    for path in sorted({*OPS.rglob("*.py"), *room.glob("*.py")}):
         digest.update(path.name.encode() + path.read_bytes())
     return _cache_base() / f"{room.name}-{digest.hexdigest()[:16]}"
 

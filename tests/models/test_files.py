@@ -273,7 +273,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
       "class_names": ["x"] * 2000, "palette": [[0, 0, 0]] * 2000}, {}),
     ({"width": 99, "fc_channels": 10**6}, {}),                      # 24 TB
     ({}, {"fc6.weight": [2**14, 2**14]}),                           # 1 GB in the file, as a hole
-    ({}, {"training/velocity": [2**15, 2**15]}),                    # which a prediction leaves alone
+    ({}, {"training/velocity": [2**15, 2**15]}),                    # left alone
 ])
 def test_sizes_are_compared_before_memory_is_taken(saved, changes, tensors):
     tell_otherwise(saved, **changes)

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import Pair, conv2d_size, dense, pair
-from ..crew import parallel, shared
 from ..memory import empty
+from ..threads import parallel, shared
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 
