@@ -28,7 +28,8 @@ from benchmarks import charts, contenders, machine, report
 from benchmarks.network import Case
 
 ROOT = Path(__file__).parent.parent
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
+           "MINIFCN_NUM_THREADS")
 AVX2 = (("NUMBA_CPU_NAME", "haswell"), ("NUMBA_CPU_FEATURES", "+avx,+avx2,+fma,+bmi,+bmi2"))
 INTERPRETED = (("NUMBA_DISABLE_JIT", "1"),)
 LIMIT_SECONDS = 1800    # for one process

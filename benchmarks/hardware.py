@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import time
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -11,7 +10,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minifcn.ops.compiling import compiled
-from minifcn.ops.fast import gemm
+from minifcn.ops.fast.gemm import DEPTH, NO_FLOOR, multiply_panel
+from minifcn.ops.fast.vectors import CACHED, DENSE, ZERO, Vectors, tile_columns, tile_of
+from minifcn.ops.threads import set_threads
 from minifcn.training.kernels import sgd_step
 
 CHAINS = 12     # independent multiply-adds: more than latency times units, fewer than registers
@@ -22,7 +23,7 @@ def _chains(typingctx, repeats, factor):
     """``CHAINS`` vectors times factor plus factor, ``repeats`` times, in registers only."""
 
     def codegen(context, builder, signature, args):
-        vectors = gemm.Vectors(builder, types.float32)
+        vectors = Vectors(builder, types.float32)
         spread = vectors.spread(args[1])
         chains = [cgutils.alloca_once_value(builder, spread) for _ in range(CHAINS)]
         with cgutils.for_range(builder, args[0]):
@@ -44,7 +45,7 @@ def _run_chains(repeats, factor):
 def core_peak(seconds: float = 0.3) -> float:
     """Float32 operations per second of one core, a multiply-add counted as two."""
     repeats = 200_000
-    operations = 2 * repeats * CHAINS * gemm.tile_of("float32").lanes
+    operations = 2 * repeats * CHAINS * tile_of("float32").lanes
     _run_chains(repeats, np.float32(0.5))
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -54,9 +55,38 @@ def core_peak(seconds: float = 0.3) -> float:
     return operations / best
 
 
+@compiled
+def _repeat_panel(repeats, rows, depth, a, b, c, floor):
+    width = tile_columns(c)
+    for _ in range(repeats):
+        multiply_panel(rows, width, depth, a, ZERO, depth, DENSE, b, ZERO, b, ZERO, width,
+                       c, ZERO, width, c, ZERO, width, floor, CACHED)
+
+
+def micro_kernel_peak(dtype: str = "float32", seconds: float = 0.3) -> float:
+    """Operations per second of the micro-kernel on one core, its operands in the L1 cache.
+
+    It is called as the layers call it: what a kernel is compiled into can change its own code. A
+    multiply-add counts as two. The best of several runs: other work on the machine only slows.
+    """
+    tile = tile_of(dtype)
+    a = np.ones(tile.rows * DEPTH, dtype)
+    b = np.ones(DEPTH * tile.columns, dtype)
+    c = np.zeros(tile.rows * tile.columns, dtype)
+    repeats, floor = 2000, c.dtype.type(NO_FLOOR)
+    _repeat_panel(1, tile.rows, DEPTH, a, b, c, floor)
+    best, end = 0.0, time.perf_counter() + seconds
+    while best == 0.0 or time.perf_counter() < end:
+        begin = time.perf_counter()
+        _repeat_panel(repeats, tile.rows, DEPTH, a, b, c, floor)
+        duration = time.perf_counter() - begin
+        best = max(best, 2 * repeats * tile.rows * tile.columns * DEPTH / duration)
+    return best
+
+
 def bandwidth(threads: int, values: int = 32_000_000) -> float:
     """Bytes per second between memory and all threads: three streams read, two written."""
-    numba.set_num_threads(threads)
+    set_threads(threads)
     weight, gradient, velocity = (np.ones(values, np.float32) for _ in range(3))
     seconds = []
     for _ in range(5):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import minifcn
 from benchmarks import network
 
 
@@ -90,9 +91,7 @@ def pytorch_operation(layer, x, weight, bias, dy, memory_format):
 def measure(contender: str, case: network.Case, threads: int, repeats: int) -> dict:
     """Median seconds of the forward and the backward pass of each layer, by its name."""
     if contender == "minifcn":
-        import numba
-
-        numba.set_num_threads(threads)
+        minifcn.set_threads(threads)
 
         def operation(*layer):
             return minifcn_operation(*layer)

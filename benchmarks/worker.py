@@ -96,11 +96,11 @@ def large(job: dict, case: Case, expected: Path) -> dict:
 
 def peak(job: dict, case: Case, expected: Path) -> dict:
     from benchmarks import hardware
-    from minifcn.ops.fast import gemm
+    from minifcn.ops.fast.vectors import vector_unit
 
-    size, registers = gemm.vector_unit()
+    size, registers = vector_unit()
     return {"vectors": f"{registers} vector registers of {8 * size} bits",
-            "core": hardware.core_peak(), "micro_kernel": gemm.peak("float32"),
+            "core": hardware.core_peak(), "micro_kernel": hardware.micro_kernel_peak("float32"),
             "bandwidth": hardware.bandwidth(job["threads"])}
 
 

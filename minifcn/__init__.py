@@ -15,6 +15,8 @@ PLACES = {
     "load": "models",
     "pretrained": "models.pretrained",
     "register_engine": "ops",
+    "release_memory": "ops",
+    "set_threads": "ops",
     "softmax_cross_entropy": "ops",
     "use": "ops",
     "using": "ops",

@@ -18,11 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from PIL import Image
 
-from minifcn import progress
+from minifcn import ops, progress
 from minifcn.data import Augmentation, Sample, Streets, write_png
 from minifcn.models import FCN
 from minifcn.plotting import write_losses, write_panel
@@ -132,7 +131,6 @@ def train_all(seed: int, quiet: bool) -> dict[int, Trained]:
         model = FCN(stride, len(scenes.class_names), seed=seed, **NETWORK)
         model.class_names, model.palette = list(scenes.class_names), scenes.palette.copy()
         if start:
-            numba.set_num_threads(1)        # of this thread
             model.copy_from(start.model)
         name = f"FCN-{stride}s, stage {stage + 1} of {len(STEPS)}"
         trainer = Trainer(model, scenes, replace(RECIPE, steps=STEPS[stage], seed=stage),
@@ -143,8 +141,10 @@ def train_all(seed: int, quiet: bool) -> dict[int, Trained]:
         return Trained(model, [*(start.losses if start else ()), *trainer.losses])
 
     first = train(32, 0)
+    threads = ops.get_threads()
     with ThreadPoolExecutor(3) as pool:
         try:
+            ops.set_threads(1)      # of each of three networks
             coarse, half = (pool.submit(train, stride, 1, first) for stride in (32, 16))
             # the last stage of a network starts when what it starts from is there
             last = {stride: pool.submit(train, stride, 2, start.result())
@@ -154,3 +154,5 @@ def train_all(seed: int, quiet: bool) -> dict[int, Trained]:
             for trainer in running:
                 trainer.stop()
             raise
+        finally:
+            ops.set_threads(threads)

@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ENVIRONMENT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "NUMBA_NUM_THREADS"}
+ENVIRONMENT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "NUMBA_NUM_THREADS",
+               "MINIFCN_NUM_THREADS"}
 HEADER = 1 << 20  # bytes of JSON that a student's process may send
 SIZES = struct.Struct(">IQ")  # of header and arrays, at the beginning of a message
 NPY = re.compile(

@@ -6,7 +6,9 @@ same keys, ``parameters`` and ``gradients``. Only ``forward(training=True)`` rem
 """
 from __future__ import annotations
 
-import sys
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -22,16 +24,30 @@ class Layer:
         self.gradients: dict[str, np.ndarray] = {}
         self.remembered = None
 
-    def expose(self, key: str) -> np.ndarray:
-        """A parameter's array, handed to someone who may write to it."""
-        return self.parameters[key]
-
     def recall(self):
         """What the forward pass remembered, which is forgotten by this."""
         if self.remembered is None:
             raise ValueError(f"{self.name}: backward needs a forward pass with training=True first")
         remembered, self.remembered = self.remembered, None
         return remembered
+
+
+_hollow = ContextVar("hollow", default=False)
+
+
+@contextlib.contextmanager
+def hollow() -> Iterator[None]:
+    """Parameters of layers made in this block have a shape and no memory: a file will bring it."""
+    token = _hollow.set(True)
+    try:
+        yield
+    finally:
+        _hollow.reset(token)
+
+
+def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """A parameter to begin with; read-only where it is hollow."""
+    return np.broadcast_to(np.zeros((), dtype), shape) if _hollow.get() else np.zeros(shape, dtype)
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator, dtype) -> np.ndarray:
@@ -61,35 +77,13 @@ class Conv2d(Layer):
                  dtype="float32", needs_dx: bool = True):
         super().__init__(name)
         self.stride, self.padding, self.relu, self.needs_dx = stride, padding, relu, needs_dx
-        weight = np.zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
-        self.parameters = {"weight": weight, "bias": np.zeros(shape[-1], dtype)}
-        self._prepared = None       # (engine, what it made of the weight)
-        self._exposed = False       # somebody outside may hold the weight, and write to it
-
-    def expose(self, key):
-        self._prepared, self._exposed = None, True
-        return self.parameters[key]
-
-    def prepared(self, keep: bool):
-        """The weight as the engine likes it best: made once, kept while only we can change it."""
-        references = sys.getrefcount(self.parameters["weight"])
-        if references == 2:         # ours, and that of the call: whoever held the weight let go
-            self._exposed = False
-        engine, prepared = ops.engine_name(), self._prepared
-        if prepared is not None and prepared[0] == engine and keep:
-            return prepared[1]
-        made = ops.prepare_conv2d(self.parameters["weight"], self.stride, self.padding)
-        self._prepared = (engine, made) if keep and not self._exposed else None
-        return made
+        weight = zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
+        self.parameters = {"weight": weight, "bias": zeros(shape[-1:], dtype)}
 
     def forward(self, x, training=False):
-        if self.relu:
-            prepared = self.prepared(keep=not training)
-            y = ops.conv2d_relu_forward(x, self.parameters["weight"], self.parameters["bias"],
-                                        self.stride, self.padding, prepared)
-        else:
-            y = ops.conv2d_forward(x, self.parameters["weight"], self.parameters["bias"],
-                                   self.stride, self.padding)
+        forward = ops.conv2d_relu_forward if self.relu else ops.conv2d_forward
+        y = forward(x, self.parameters["weight"], self.parameters["bias"],
+                    self.stride, self.padding)
         self.remembered = (x, y if self.relu else None) if training else None
         return y
 
@@ -113,8 +107,8 @@ class Linear(Layer):
         super().__init__(name)
         self.relu = relu
         shape = (c_in, c_out)
-        weight = np.zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
-        self.parameters = {"weight": weight, "bias": np.zeros(c_out, dtype)}
+        weight = zeros(shape, dtype) if rng is None else he_normal(shape, rng, dtype)
+        self.parameters = {"weight": weight, "bias": zeros((c_out,), dtype)}
 
     def forward(self, x, training=False):
         y = ops.linear_forward(x, self.parameters["weight"], self.parameters["bias"])
@@ -185,9 +179,10 @@ class ConvTranspose2d(Layer):
     def __init__(self, name: str, channels: int, factor: int, padding: int, dtype="float32"):
         super().__init__(name)
         self.factor, self.size, self.padding = factor, 2 * factor, padding
-        weight = np.zeros((self.size, self.size, channels, channels), dtype)
-        diagonal = np.arange(channels)
-        weight[:, :, diagonal, diagonal] = ops.bilinear_kernel(self.size)[:, :, None]
+        weight = zeros((self.size, self.size, channels, channels), dtype)
+        if weight.flags.writeable:
+            diagonal = np.arange(channels)
+            weight[:, :, diagonal, diagonal] = ops.bilinear_kernel(self.size)[:, :, None]
         self.parameters = {"weight": weight}
 
     def forward(self, x, training=False):

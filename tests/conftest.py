@@ -6,7 +6,7 @@ import os
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 threads = str(max(2, len(os.sched_getaffinity(0)) // workers
                   if hasattr(os, "sched_getaffinity") else 2))
-for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+for variable in ("MINIFCN_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, threads)
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -82,7 +82,8 @@ for stride, (model, losses) in demo.train_all(seed=0, quiet=True).items():
     print(stride, losses, hashlib.sha256(bits).hexdigest())
 """
     printed = {subprocess.run([sys.executable, "-c", code], text=True, check=True, timeout=600,
-                              capture_output=True, env={**os.environ, "NUMBA_NUM_THREADS": threads}
+                              capture_output=True,
+                              env={**os.environ, "MINIFCN_NUM_THREADS": threads}
                               ).stdout for threads in "124"}
     assert len(printed) == 1 and printed.pop().count("\n") == 3
 

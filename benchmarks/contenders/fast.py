@@ -1,6 +1,4 @@
 """minifcn with its fast engine."""
-import numba
-
 import minifcn
 from benchmarks import network
 from benchmarks.contenders import DECAY, MOMENTUM, RATE
@@ -10,7 +8,7 @@ ENGINE = "fast"
 
 def build(case, threads, engine):
     minifcn.use(engine)
-    numba.set_num_threads(threads)
+    minifcn.set_threads(threads)
     model = minifcn.FCN(stride=8, classes=case.classes, width=case.scale, dropout=0.0,
                         fc_channels=case.fc_channels, seed=None)
     for layer, weight, bias in network.weights(case):

@@ -14,6 +14,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    warnings.showwarning = lambda message, *_, **__: fail(str(message))
     try:
         parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:        # the shell asks how a line may go on
@@ -87,16 +89,18 @@ def program() -> str:
 
 
 def set_threads(threads: int) -> None:
-    import numba
-    if not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-        raise ValueError(f"--threads must be 1..{numba.config.NUMBA_NUM_THREADS}, not {threads}")
-    numba.set_num_threads(threads)
+    from minifcn.ops.threads import set_threads
+    try:
+        set_threads(threads)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from error
 
 
 def add_common(parser) -> None:
     """The arguments of every command."""
     parser.add_argument("--quiet", action="store_true", help="no progress, for scripts")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: all)")
+    parser.add_argument("--threads", type=int, metavar="N", help="that compute (default: one for "
+                        "each core)")
 
 
 def build_parser() -> argparse.ArgumentParser:

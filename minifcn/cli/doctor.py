@@ -9,9 +9,13 @@ EXAMPLE = "doctor"
 
 def add_arguments(parser) -> None:
     add_json(parser)
+    parser.add_argument("--clean", action="store_true",
+                        help="remove compiled kernels of former versions from the cache")
 
 
 def run(arguments) -> int:
-    from minifcn.cli.machine import run_doctor
+    from minifcn.cli.machine import clean, run_doctor
 
+    if arguments.clean:
+        clean()
     return run_doctor(arguments.json)

@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -15,8 +17,8 @@ from llvmlite import binding as llvm
 
 import minifcn
 from minifcn import ops
-from minifcn.ops.compiling import JIT_ENABLED, OPS, cache_folder
-from minifcn.ops.fast.gemm import vector_unit
+from minifcn.ops.compiling import JIT_ENABLED, OPS, cache_folder, old_cache_folders
+from minifcn.ops.fast.vectors import vector_unit
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "pillow", "matplotlib", "safetensors", "tqdm")
 INTEL = ("x86_64", "AMD64", "i386", "i686")
@@ -61,6 +63,9 @@ def findings() -> Iterator[tuple[str, str, str | None]]:
     yield memory()
     for room in (OPS / "reference", OPS / "fast"):
         yield cache(cache_folder(room))
+    if old := old_cache_folders():
+        yield ("old caches", f"{len(old)} folders, {size_of(old) / 1e6:.0f} MB "
+               "(minifcn doctor --clean removes them)", None)
     yield from arithmetic()
 
 
@@ -70,9 +75,9 @@ def cores() -> int:
 
 
 def threads() -> tuple[str, str, str | None]:
-    count, available = numba.get_num_threads(), cores()
+    count, available = ops.get_threads(), cores()
     return ("threads", f"{count} on {available} cores", None if count <= available else
-            f"{count} threads share {available} cores; set NUMBA_NUM_THREADS={available}")
+            f"{count} threads share {available} cores; set MINIFCN_NUM_THREADS={available}")
 
 
 def vectors() -> tuple[str, str, str | None]:
@@ -121,6 +126,21 @@ def cache(folder: Path) -> tuple[str, str, str | None]:
         complaint = (f"the cache of kernels {folder} cannot be written ({error.strerror}), so "
                      "every process compiles anew; set NUMBA_CACHE_DIR to a folder of yours")
     return "cache", f"{folder} ({state})", complaint
+
+
+def size_of(folders: list[Path]) -> int:
+    """Bytes of all files in them."""
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*")
+               if file.is_file())
+
+
+def clean() -> None:
+    """Remove compiled kernels of former versions."""
+    old = old_cache_folders()
+    size = size_of(old)
+    for folder in old:
+        shutil.rmtree(folder)
+    print(f"removed {len(old)} folders of old kernels, {size / 1e6:.0f} MB", file=sys.stderr)
 
 
 def arithmetic() -> Iterator[tuple[str, str, str | None]]:

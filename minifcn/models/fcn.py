@@ -126,6 +126,9 @@ class FCN(Network):
         return [*self.backbone.layers, self.fc6, self.drop6, self.fc7, self.drop7, self.score_fr,
                 *skips, self.upsample]
 
+    def pool_scales(self):
+        return {f"{skip.score.name}.weight": skip.scale for skip in self.skips}
+
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         """Class scores of every pixel, before the softmax.
 

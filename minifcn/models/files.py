@@ -2,37 +2,57 @@
 
 The file holds the parameters under their names, training state under ``training/...``, and as text
 (JSON) the architecture, class names, colours and the preprocessing. It is read as untrusted:
-nothing in it is executed, and sizes are compared with the architecture before memory is taken.
+nothing in it is executed, and sizes are compared with the architecture before memory is taken:
+the network is built hollow first, and arrays are read last.
 """
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from minifcn.files import written_whole
+from minifcn.layers import hollow
 from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
+from minifcn.ops.checks import dense
 
 FORMAT = "minifcn 1"
 STATE = "training/"
+DTYPES = {"float64": "F64", "float32": "F32"}
 
 
-class Checkpoint(NamedTuple):
-    """What a file holds."""
+@dataclass
+class Checkpoint:
+    """What a file says of itself, and the open file, of which arrays are read when asked for."""
 
     kind: str                               # "FCN" or "VGG16"
     config: dict[str, Any]                  # the constructor's arguments
-    parameters: dict[str, np.ndarray]
     class_names: list[str]
     palette: np.ndarray
     preprocessing: Preprocessing
-    tensors: dict[str, np.ndarray]          # training state
     metadata: dict[str, Any]                # training state
+    file: Any                               # of safetensors
+
+    @property
+    def names(self) -> list[str]:
+        """Of the parameters."""
+        return [name for name in self.file.keys() if not name.startswith(STATE)]  # noqa: SIM118
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {name: self.file.get_tensor(name) for name in self.names}
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Training state."""
+        return {name.removeprefix(STATE): self.file.get_tensor(name)
+                for name in self.file.keys() if name.startswith(STATE)}  # noqa: SIM118
 
 
 def write(path, model, tensors, metadata, half: bool = False) -> None:
@@ -68,7 +88,7 @@ def halved(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def read(path: str | Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Open a checkpoint, and read all but its arrays.
 
     Raises
     ------
@@ -81,24 +101,21 @@ def read(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("minifcn")
-            if text is None:
-                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of minifcn")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}      # noqa: SIM118
+        file = safe_open(path, framework="numpy")
+        text = (file.metadata() or {}).get("minifcn")
     except SafetensorError as error:
         raise ValueError(f"{path} is cut off or not a safetensors file ({error})") from error
+    if text is None:
+        raise ValueError(f"{path} is a safetensors file, but not a checkpoint of minifcn")
     try:
         about = json.loads(text)
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, this program reads {FORMAT!r}")
-        state = {name.removeprefix(STATE): arrays.pop(name)
-                 for name in list(arrays) if name.startswith(STATE)}
-        return Checkpoint(str(about["kind"]), dict(about["config"]), arrays,
+        return Checkpoint(str(about["kind"]), dict(about["config"]),
                           [str(name) for name in about["class_names"]],
                           np.array(about["palette"], np.uint8).reshape(-1, 3),
                           Preprocessing.from_dict(about["preprocessing"]),
-                          state, dict(about["state"]))
+                          dict(about["state"]), file)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is not a checkpoint that can be used: {error}") from error
 
@@ -113,20 +130,29 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
         if not len(names) == len(colours) == config["classes"]:
             raise ValueError(f"it names {len(names)} classes and {len(colours)} colours, "
                              f"its network has {config['classes']} classes")
-        model = kinds[checkpoint.kind](**{**config, "seed": None})
+        with hollow():
+            model = kinds[checkpoint.kind](**{**config, "seed": None})
     except (KeyError, TypeError, ValueError, MemoryError, OverflowError) as error:
         raise ValueError(f"{path} describes a network that cannot be built: {error}") from error
     expected = model.parameters.shapes()
-    found = {name: array.shape for name, array in checkpoint.parameters.items()}
+    stored = {name: checkpoint.file.get_slice(name) for name in checkpoint.names}
+    found = {name: tuple(array.get_shape()) for name, array in stored.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ValueError(f"{path} contradicts itself: {name} has shape "
                              f"{found.get(name, 'none')}, its architecture asks for "
                              f"{expected.get(name, 'none')}")
-    for name, array in checkpoint.parameters.items():
-        if array.dtype not in (model.dtype, np.float16):      # of ``save(half=True)``
-            raise ValueError(f"{path}: {name} has dtype {array.dtype}, the network {model.dtype}")
-        model.parameters[name] = array
+    for name, array in stored.items():
+        if array.get_dtype() not in (DTYPES[str(model.dtype)], "F16"):      # F16: save(half=True)
+            raise ValueError(f"{path}: {name} has dtype {array.get_dtype()}, "
+                             f"the network {DTYPES[str(model.dtype)]}")
+    try:
+        for layer in model.layers:
+            for key in layer.parameters:
+                array = checkpoint.file.get_tensor(f"{layer.name}.{key}")
+                layer.parameters[key] = dense(array.astype(model.dtype, copy=False))
+    except MemoryError as error:
+        raise ValueError(f"{path} holds a network too large for this machine's memory") from error
     model.config["seed"] = config["seed"]
     model.dropout_seed = config["seed"] or 0
     model.preprocessing = checkpoint.preprocessing

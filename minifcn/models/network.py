@@ -18,11 +18,7 @@ MOST_FAULTS = 3     # of another network that an error lists
 
 
 class Parameters(Mapping):
-    """The live parameter arrays of a network by name, such as ``conv1_1.weight``.
-
-    Whoever takes an array from here may write to it: the layer is told, and drops what it had
-    computed from the old values.
-    """
+    """The live parameter arrays of a network by name, such as ``conv1_1.weight``."""
 
     def __init__(self, layers: list[Layer]):
         self._layers = {f"{layer.name}.{key}": (layer, key)
@@ -30,7 +26,7 @@ class Parameters(Mapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         layer, key = self._layers[name]
-        return layer.expose(key)
+        return layer.parameters[key]
 
     def __setitem__(self, name: str, value) -> None:
         """Write values into the live array, which keeps its shape and dtype."""
@@ -77,12 +73,14 @@ class CopyReport(NamedTuple):
     copied: list[str]
     initial: list[str]      # kept their initial values
     unused: list[str]       # of the other network, had no place here
+    rescaled: list[str]     # multiplied, for one of the networks is at once and the other not
 
     def parts(self) -> list[tuple[str, list[str]]]:
         """Each list with its title."""
         return [(f"copied ({len(self.copied)})", self.copied),
                 ("kept their initial values", self.initial),
-                ("not used of the other network", self.unused)]
+                ("not used of the other network", self.unused),
+                *[("rescaled, for one network is at once", self.rescaled)][:len(self.rescaled)]]
 
     def __str__(self) -> str:
         return "\n".join(f"{title}: {', '.join(names) if names else 'none'}"
@@ -90,7 +88,8 @@ class CopyReport(NamedTuple):
 
     def __repr__(self) -> str:
         return (f"CopyReport: {len(self.copied)} parameters copied, {len(self.initial)} kept their "
-                f"initial values, {len(self.unused)} not used")
+                f"initial values, {len(self.unused)} not used"
+                + f", {len(self.rescaled)} rescaled" * bool(self.rescaled))
 
     def _repr_html_(self) -> str:
         from minifcn.plotting.html import copy_html
@@ -179,7 +178,9 @@ class Network:
         Only score and upsampling layers may be missing in the other network; they keep their
         initial values, as in the paper's stages 32s -> 16s -> 8s. Anything else that cannot be
         copied is refused before anything is changed. Along with the weights comes the preprocessing
-        that they expect, and with the score layers the class names and colours.
+        that they expect, and with the score layers the class names and colours. Where only one of
+        the networks is at once, the score layers of its pools are rescaled, so that the scores stay
+        what they were.
 
         Parameters
         ----------
@@ -219,12 +220,22 @@ class Network:
             raise ValueError("nothing was copied: " + "; ".join(faults[:MOST_FAULTS]) + more
                              + ". Layers that shall start anew go into new_layers")
         here, there = self.parameters, other.parameters
+        scales, factors = self.pool_scales(), other.pool_scales()
+        factors = {name: factors[name] / scale for name, scale in scales.items()
+                   if name in copied and factors[name] != scale}
         for name in copied:
             here[name] = there[name]
+        for name, factor in factors.items():
+            here[name] *= factor
         self.preprocessing = other.preprocessing
         if "score_fr.weight" in copied:
             self.class_names, self.palette = list(other.class_names), other.palette.copy()
-        return CopyReport(copied, initial, [name for name in theirs if name not in copied])
+        unused = [name for name in theirs if name not in copied]
+        return CopyReport(copied, initial, unused, list(factors))
+
+    def pool_scales(self) -> dict[str, float]:
+        """What a pool is multiplied with before the layer of this weight."""
+        return {}
 
     def save(self, path: str | Path, tensors: Mapping[str, np.ndarray] | None = None,
              metadata: Mapping[str, object] | None = None, half: bool = False) -> None:

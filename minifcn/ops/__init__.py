@@ -19,14 +19,16 @@ from minifcn.ops.engines import (
     use,
     using,
 )
+from minifcn.ops.memory import release_memory
+from minifcn.ops.threads import get_threads, set_threads
 
 __all__ = [
     "bilinear_kernel", "bilinear_upsample_backward", "bilinear_upsample_forward",
     "conv2d_backward", "conv2d_forward", "conv2d_relu_backward", "conv2d_relu_forward",
     "conv_transpose2d_backward", "conv_transpose2d_forward",
-    "dropout_backward", "dropout_forward", "engine_name", "engines",
+    "dropout_backward", "dropout_forward", "engine_name", "engines", "get_threads",
     "linear_backward", "linear_forward", "max_pool2d_backward", "max_pool2d_forward",
-    "prepare_conv2d", "register_engine", "relu_backward", "relu_forward",
+    "register_engine", "release_memory", "relu_backward", "relu_forward", "set_threads",
     "softmax_cross_entropy", "use", "using",
 ]
 
@@ -90,17 +92,14 @@ def _check_conv2d_backward(dy, x, weight, stride, padding):
     checks.same_shape("dy", dy, shape)
 
 
-def conv2d_relu_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride=1, padding=0,
-                        prepared=None) -> np.ndarray:
-    """``relu_forward(conv2d_forward(...))``, in one pass where the engine has one.
-
-    ``prepared`` is what ``prepare_conv2d`` returned for this very weight, on this engine.
-    """
+def conv2d_relu_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride=1,
+                        padding=0) -> np.ndarray:
+    """``relu_forward(conv2d_forward(...))``, in one pass where the engine has one."""
     checks.conv2d(x, weight, bias, stride, padding)
     fused = find("conv2d_relu_forward")
     if fused is None:
         return relu_forward(conv2d_forward(x, weight, bias, stride, padding))
-    return fused(x, weight, bias, stride, padding, prepared=prepared)
+    return fused(x, weight, bias, stride, padding)
 
 
 def conv2d_relu_backward(dy: np.ndarray, y: np.ndarray, x: np.ndarray, weight: np.ndarray, stride=1,
@@ -117,12 +116,6 @@ def conv2d_relu_backward(dy: np.ndarray, y: np.ndarray, x: np.ndarray, weight: n
         dx, dweight, dbias = conv2d_backward(relu_backward(dy, y), x, weight, stride, padding)
         return dx if need_dx else None, dweight, dbias
     return fused(dy, y, x, weight, stride, padding, need_dx=need_dx)
-
-
-def prepare_conv2d(weight: np.ndarray, stride=1, padding=0):
-    """What the engine in use computes of a weight ahead of many forward passes, or None."""
-    prepare = find("prepare_conv2d")
-    return None if prepare is None else prepare(weight, stride, padding)
 
 
 def conv_transpose2d_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from minifcn.ops.checks import dense
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
+from minifcn.ops.threads import parallel, shared
 
 BLOCK = 1 << 14     # values: small enough to share out evenly, large enough not to count
 

@@ -1,8 +1,4 @@
-"""Optimizers: change the model's parameters in place, given their gradients.
-
-Both read ``parameters[name]`` anew at each step: that tells the model that whatever it has prepared
-from the old values is stale.
-"""
+"""Optimizers: change the model's parameters in place, given their gradients."""
 from __future__ import annotations
 
 from collections.abc import Mapping

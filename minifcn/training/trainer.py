@@ -315,7 +315,7 @@ class Trainer:
             else:
                 for name, gradient in model.gradients.items():
                     gradients[name] += gradient
-        # A ReLU may swallow a NaN before it reaches the loss. Biases are few, and sum up a layer.
+        # Gradients may overflow though the loss did not. Biases are few, and sum up a layer.
         for name in gradients:
             if name.endswith("bias") and not np.isfinite(gradients[name]).all():
                 raise self._diverged(f"the gradient of {name} is not finite", rate,

@@ -1,12 +1,13 @@
 """Tiny arrays on busy cores: starting threads would take longer than the work."""
 
-import numba
 import pytest
+
+from minifcn import ops
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
+    before = ops.get_threads()
+    ops.set_threads(1)
     yield
-    numba.set_num_threads(before)
+    ops.set_threads(before)

@@ -236,8 +236,8 @@ def test_learned_upsampling_starts_as_the_frozen_one(engine, stride, geometry):
 def test_at_once_scales_the_pools_before_their_scores(engine):
     plain, at_once = small(dtype="float64"), small(dtype="float64", at_once=True)
     plain.copy_from(at_once)
-    plain.parameters["score_pool4.weight"] *= 0.01
-    plain.parameters["score_pool3.weight"] *= 0.0001
+    for name, scale in (("score_pool4.weight", 0.01), ("score_pool3.weight", 0.0001)):
+        plain.parameters[name] = at_once.parameters[name] * scale
     x = images(1, 50, 70, dtype="float64")
     np.testing.assert_allclose(at_once.forward(x), plain.forward(x), rtol=1e-11)
     np.testing.assert_array_equal(small(32, at_once=True).forward(images(1, 50, 70)),

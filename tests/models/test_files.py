@@ -205,8 +205,9 @@ def test_no_file(tmp_path, path):
         ),
         ({"width": 1 / 8}, r"conv1_1.bias has shape \(1,\), its architecture asks for \(8,\)"),
         ({"fc_channels": 3}, "fc6.bias has shape"),
-        ({"fc_channels": 10**8}, "cannot be built"),
-        ({"dtype": "float64"}, "has dtype float32, the network float64"),
+        ({"fc_channels": 10**8}, "fc6.bias has shape"),
+        ({"fc_channels": 10**16}, "cannot be built"),
+        ({"dtype": "float64"}, "has dtype F32, the network F64"),
         ({"geometry": "tight"}, "geometry is 'tight'"),
         ({"classes": 10**12}, "its network has 1000000000000"),
         ({"classes": -3}, "classes is -3"),
@@ -251,6 +252,49 @@ def test_a_file_that_contradicts_itself(saved, changes, message):
     with pytest.raises(ValueError, match=message) as raised:
         minifcn.load(saved)
     assert "street.safetensors" in str(raised.value)
+
+
+GREEDY = """
+import resource, sys
+import minifcn
+from minifcn.models import files, load       # imported before it is measured
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    minifcn.load(sys.argv[1])
+except ValueError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kilobytes is Linux's")
+@pytest.mark.parametrize("changes, tensors", [
+    ({"upsampling": "learned", "stride": 32, "classes": 2000,       # 16 GB
+      "class_names": ["x"] * 2000, "palette": [[0, 0, 0]] * 2000}, {}),
+    ({"width": 99, "fc_channels": 10**6}, {}),                      # 24 TB
+    ({}, {"fc6.weight": [2**14, 2**14]}),                           # 1 GB in the file, as a hole
+    ({}, {"training/velocity": [2**15, 2**15]}),                    # left alone
+])
+def test_sizes_are_compared_before_memory_is_taken(saved, changes, tensors):
+    tell_otherwise(saved, **changes)
+    header, data = split(saved)
+    size = len(data)
+    for name, shape in tensors.items():
+        end = size + 4 * shape[0] * shape[1]
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [size, end]}
+        size = end
+    if "fc6.weight" in tensors:         # its old bytes belong to another name
+        header["fc9"] = split(saved)[0]["fc6.weight"]
+    join(saved, header, data)
+    with open(saved, "r+b") as file:
+        file.truncate(saved.stat().st_size + size - len(data))
+    done = subprocess.run([sys.executable, "-c", GREEDY, str(saved)], capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    *message, numbers = done.stdout.splitlines()
+    assert int(numbers) < 60         # megabytes
+    assert ("contradicts itself" in message[0]) if "training/velocity" not in tensors else \
+        not message
 
 
 def test_a_parameter_that_is_missing_or_too_many(tmp_path, saved):

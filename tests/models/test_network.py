@@ -4,14 +4,12 @@ import os
 import subprocess
 import sys
 import tracemalloc
-import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import minifcn
-from minifcn.ops import reference
 from minifcn.palette import voc_palette
 
 
@@ -31,7 +29,7 @@ def picture(h=40, w=50, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3)).astype(np.uint8)
 
 
-# Parameters are live, and what a layer has prepared of them is never stale
+# Parameters are live: nothing is derived from them that could be stale
 
 
 def scores_of_a_copy(model, image):
@@ -89,52 +87,13 @@ def test_the_next_prediction_sees_every_write(engine, writer):
     before = model.probabilities(image)
     write = writer(model)
     model.predict(image)
-    model.predict(image)        # prepared by now, if anything ever is
+    model.predict(image)
     for _ in range(2):
         write()
         after = model.probabilities(image)
         assert not np.array_equal(after, before)
         np.testing.assert_array_equal(after, scores_of_a_copy(model, image))
         before = after
-
-
-def test_weights_are_prepared_once_while_nobody_else_can_write():
-    """An engine whose forward pass believes what it has prepared, and counts."""
-    count = {"prepared": 0}
-
-    def prepare_conv2d(weight, stride=1, padding=0):
-        count["prepared"] += 1
-        return weight.copy()
-
-    def conv2d_relu_forward(x, weight, bias, stride=1, padding=0, prepared=None):
-        y = reference.conv2d_forward(x, weight if prepared is None else prepared,
-                                                 bias, stride, padding)
-        return np.maximum(y, 0)
-
-    minifcn.register_engine("believer", types.SimpleNamespace(
-        prepare_conv2d=prepare_conv2d, conv2d_relu_forward=conv2d_relu_forward))
-    model, image = small(), picture()
-    with minifcn.using("believer"):
-        model.predict(image)
-        first = count["prepared"]
-        assert first == 15      # 13 convolutions, fc6, fc7
-        model.predict(image)
-        assert count["prepared"] == first
-        held = model.parameters["conv2_1.weight"]
-        model.predict(image)
-        model.predict(image)
-        assert count["prepared"] == first + 2       # each time anew, while it is held
-        before = model.probabilities(image)
-        held += 1
-        after = model.probabilities(image)
-        assert not np.array_equal(before, after)
-        del held
-        model.predict(image)
-        counted = count["prepared"]
-        model.predict(image)
-        assert count["prepared"] == counted         # let go: kept again
-    with minifcn.using("reference"):      # what one engine has prepared is no use to another
-        np.testing.assert_allclose(model.probabilities(image), after, rtol=1e-5, atol=1e-7)
 
 
 def test_assignment_writes_into_the_live_array():
@@ -269,6 +228,20 @@ def test_a_missing_layer_is_no_silent_partial_copy():
     del vgg.fc6.parameters["weight"]
     with pytest.raises(ValueError, match=r"fc6.weight is missing in the other network"):
         small().copy_from(vgg)
+
+
+@pytest.mark.parametrize("here, there", [(False, True), (True, False)])
+def test_scores_stay_when_only_one_network_is_at_once(here, there):
+    """pool4 was silently off by 100."""
+    model, other = small(16, at_once=here), small(16, at_once=there, seed=9)
+    report = model.copy_from(other)
+    assert report.rescaled == ["score_pool4.weight"] and "score_pool4.weight" in report.copied
+    assert "rescaled" in str(report) and "rescaled" in repr(report)
+    np.testing.assert_allclose(model.probabilities(picture()), other.probabilities(picture()),
+                               rtol=1e-4)
+    finer = small(8, at_once=here).copy_from(other)
+    assert finer.rescaled == report.rescaled
+    assert not model.copy_from(small(16, at_once=here)).rescaled
 
 
 def test_other_classes_on_request():

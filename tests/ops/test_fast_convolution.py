@@ -2,7 +2,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from minifcn.ops.reference import conv_transpose2d as transposed_reference
 if not JIT_ENABLED:
     pytest.skip("the fast engine exists only as compiled code", allow_module_level=True)
 
+from minifcn import ops
 from minifcn.ops import fast, memory
 from minifcn.ops.fast import direct, gemm, transforms, winograd
 
@@ -258,19 +258,19 @@ def test_the_micro_kernel_writes_nothing_but_its_tile(dtype, stream):
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_the_same_bits_for_any_number_of_threads(case):
     x, weight, bias, stride, padding = arguments(case, "float32")
-    threads = numba.get_num_threads()
+    threads = ops.get_threads()
 
     def results(count):
-        numba.set_num_threads(count)
+        ops.set_threads(count)
         try:
             y = fast.conv2d_forward(x, weight, bias, stride, padding)
             dy = random(y.shape, "float32", 3)
             return y, *fast.conv2d_relu_backward(dy, y, x, weight, stride, padding)
         finally:
-            numba.set_num_threads(threads)
+            ops.set_threads(threads)
 
     one = results(1)
-    for count in range(2, numba.config.NUMBA_NUM_THREADS + 1):
+    for count in (2, 4, 5):
         for _ in range(5):
             for got, expected in zip(results(count), one):
                 np.testing.assert_array_equal(got, expected)
@@ -314,11 +314,6 @@ def test_many_places_are_summed_in_chunks(monkeypatch):
     close(direct.gradient(plan, dy, x), right)
     monkeypatch.setattr(direct, "CHUNKS", 1)
     close(direct.gradient(plan, dy, x), right)
-
-
-def test_the_peak_is_that_of_a_vector_unit():
-    lanes = gemm.tile_of("float32").lanes
-    assert 1e8 * lanes < gemm.peak("float32", seconds=0.05) < 1e10 * 4 * lanes
 
 
 @pytest.mark.parametrize("case", [CASES[5], CASES[7], CASES[9]])

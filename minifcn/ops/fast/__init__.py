@@ -5,7 +5,6 @@ from minifcn.ops.fast.conv2d import (
     conv2d_forward,
     conv2d_relu_backward,
     conv2d_relu_forward,
-    prepare_conv2d,
 )
 from minifcn.ops.fast.conv_transpose2d import conv_transpose2d_backward, conv_transpose2d_forward
 from minifcn.ops.fast.dropout import dropout_backward, dropout_forward
@@ -20,7 +19,6 @@ __all__ = [
     "conv_transpose2d_backward", "conv_transpose2d_forward",
     "dropout_backward", "dropout_forward",
     "linear_backward", "linear_forward", "max_pool2d_backward", "max_pool2d_forward",
-    "prepare_conv2d",
     "relu_backward", "relu_forward",
     "softmax_cross_entropy",
 ]

@@ -14,8 +14,8 @@ import numpy as np
 
 from minifcn.ops.checks import bilinear_kernel, conv_transpose2d_size, dense, pair
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
 from minifcn.ops.memory import empty
+from minifcn.ops.threads import parallel, shared
 
 
 @compiled

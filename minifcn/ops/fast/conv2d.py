@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import Pair, conv2d_size, dense, pair
-from ..crew import parallel, shared
 from ..memory import empty
+from ..threads import parallel, shared
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 
@@ -54,20 +54,12 @@ def _convolve(x, weight, bias, stride, padding, floor):
                           x, weight, bias, floor)
 
 
-def conv2d_forward(x, weight, bias, stride=1, padding=0, prepared=None):
+def conv2d_forward(x, weight, bias, stride=1, padding=0):
     return _convolve(x, weight, bias, stride, padding, NO_FLOOR)
 
 
-def conv2d_relu_forward(x, weight, bias, stride=1, padding=0, prepared=None):
+def conv2d_relu_forward(x, weight, bias, stride=1, padding=0):
     return _convolve(x, weight, bias, stride, padding, 0.0)
-
-
-def prepare_conv2d(weight, stride=1, padding=0):
-    """Nothing: kernels are transformed in each call, in the cache of the core that uses them.
-
-    Kept, those of fc6 alone would take 537 MB, and as long to read from memory as to make.
-    """
-    return None
 
 
 @parallel

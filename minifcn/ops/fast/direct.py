@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from ..checks import Pair
 from ..compiling import compiled
-from ..crew import parallel, shared
 from ..memory import empty, scratch
+from ..threads import get_threads, parallel, shared
 from .gemm import (
     COLUMNS,
     NO_FLOOR,
@@ -147,7 +146,7 @@ def _gather_all(thread, begin, end, plan, x, place, depth, patches):
 
 def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
     """max(conv2d(x, weight) + bias, floor), arrays contiguous."""
-    tile, threads = tile_of(x.dtype), numba.get_num_threads()
+    tile, threads = tile_of(x.dtype), get_threads()
     depth, places, filters = plan.patch, plan.places, plan.filters
     y = empty((plan.images, plan.out_height, plan.out_width, filters), x.dtype)
     x, weight, rows = x.reshape(-1), weight.reshape(depth, filters), y.reshape(places, filters)
@@ -160,11 +159,11 @@ def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
             multiply(patches[:count], weight, bias, floor, out=rows[place:place + count])
         return y
     group = round_up(max(1, min(PATCHES // depth, places // (2 * threads))), tile.rows)
-    room = scratch(depth * (round_up(filters, tile.columns) + threads * group), x.dtype)
-    patches, panels = np.split(room, [threads * group * depth])
-    pack(weight.reshape(-1), 0, filters, 1, depth, filters, panels, 0)
-    _forward(-(-places // group), plan, x, panels, bias, rows.reshape(-1), x.dtype.type(floor),
-             streams(y), group, depth, places, patches)
+    with scratch(depth * (round_up(filters, tile.columns) + threads * group), x.dtype) as room:
+        patches, panels = np.split(room, [threads * group * depth])
+        pack(weight.reshape(-1), 0, filters, 1, depth, filters, panels, 0)
+        _forward(-(-places // group), plan, x, panels, bias, rows.reshape(-1), x.dtype.type(floor),
+                 streams(y), group, depth, places, patches, threads=threads)
     return y
 
 
@@ -232,7 +231,7 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
 
     The weight is (kh, kw, c, f), c the channels of dx; (kh, kw, f, c) if ``exchanged``.
     """
-    tile, threads = tile_of(dy.dtype), numba.get_num_threads()
+    tile, threads = tile_of(dy.dtype), get_threads()
     filters, line = plan.filters, plan.kernel_columns * plan.channels
     wide = round_up(line, tile.columns)
     if exchanged:
@@ -247,12 +246,13 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
         return dx
     dx, weight = empty(shape, dy.dtype), weight.reshape(-1)
     own = threads * (plan.out_width + 1) * wide
-    room = scratch(own + plan.kernel_rows * wide * filters, dy.dtype)
-    products, panels = np.split(room, [own])
-    for ki in range(plan.kernel_rows):      # W': filters x (kj, c)
-        pack(weight, ki * line * filters, 1, filters, filters, line, panels, ki * wide * filters)
-    _scatter(plan.images * plan.height, plan, dy.reshape(-1), panels, bias, dx.reshape(-1),
-             dy.dtype.type(NO_FLOOR), products)
+    with scratch(own + plan.kernel_rows * wide * filters, dy.dtype) as room:
+        products, panels = np.split(room, [own])
+        for ki in range(plan.kernel_rows):      # W': filters x (kj, c)
+            pack(weight, ki * line * filters, 1, filters, filters, line,
+                 panels, ki * wide * filters)
+        _scatter(plan.images * plan.height, plan, dy.reshape(-1), panels, bias, dx.reshape(-1),
+                 dy.dtype.type(NO_FLOOR), products, threads=threads)
     return dx
 
 
@@ -296,15 +296,16 @@ def _gradient(thread, begin, end, plan, dy, x, depth, places, chunk, block, sums
 
 def gradient(plan: Plan, dy, x) -> np.ndarray:
     """dweight (kh, kw, c, f) of a convolution, arrays contiguous."""
-    depth, places, threads = plan.patch, plan.places, numba.get_num_threads()
+    depth, places, threads = plan.patch, plan.places, get_threads()
     block = min(ROWS, depth)
     chunks = max(1, min(CHUNKS, places // 64, PARTIAL // (depth * plan.filters)))
     chunk = -(-places // chunks)
     chunks = -(-places // chunk)
     sums = empty((chunks, plan.kernel_rows, plan.kernel_columns, plan.channels, plan.filters),
                  dy.dtype)
-    _gradient(chunks * -(-depth // block), plan, dy.reshape(-1), x.reshape(-1), depth, places,
-              chunk, block, sums.reshape(-1), np.zeros(COLUMNS, dy.dtype), dy.dtype.type(NO_FLOOR),
-              chunk <= PLACES and streams(sums),
-              scratch(threads * PLACES * (2 * block + COLUMNS), dy.dtype))
+    with scratch(threads * PLACES * (2 * block + COLUMNS), dy.dtype) as room:
+        _gradient(chunks * -(-depth // block), plan, dy.reshape(-1), x.reshape(-1), depth, places,
+                  chunk, block, sums.reshape(-1), np.zeros(COLUMNS, dy.dtype),
+                  dy.dtype.type(NO_FLOOR), chunk <= PLACES and streams(sums), room,
+                  threads=threads)
     return sums[0] if chunks == 1 else sums.sum(axis=0)

@@ -14,8 +14,8 @@ import numpy as np
 
 from minifcn.ops.checks import dense
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
 from minifcn.ops.memory import empty
+from minifcn.ops.threads import parallel, shared
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly

@@ -18,9 +18,6 @@ Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
 
-import time
-
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -29,10 +26,9 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from ..compiling import compiled
-from ..crew import parallel, shared
 from ..memory import CACHE_LINE, empty, scratch
+from ..threads import get_threads, parallel, shared
 from .vectors import (
-    CACHED,
     DENSE,
     ZERO,
     Vectors,
@@ -48,10 +44,7 @@ from .vectors import (
     tile_of,
     tile_rows,
     transpose_square,
-    vector_unit,
 )
-
-__all__ = ["Vectors", "multiply", "peak", "tile_of", "vector_unit"]
 
 DEPTH = 256         # of a panel: 256 x 32 floats are 32 KB, two thirds of an L1 cache of 48 KB
 COLUMNS = 256       # of a task: its part of B, 256 x 256 floats, takes 256 KB of the L2 cache, and
@@ -298,7 +291,7 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
         taken in the same order whatever that part is.
     """
     (m, depth), n = a.shape, b.shape[1]
-    tile, threads = tile_of(a.dtype), numba.get_num_threads()
+    tile, threads = tile_of(a.dtype), get_threads()
     c = empty((m, n), a.dtype) if out is None else out
     if c.size == 0:
         return c
@@ -315,42 +308,14 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     a_row, a_step = (s // a.itemsize for s in a.strides)
     b_row, b_column = (s // b.itemsize for s in b.strides)
     no_floor = a.dtype.type(NO_FLOOR)
-    _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step,
-              flat(b), b_row, b_column, bias, c.reshape(-1), a.dtype.type(floor), no_floor,
-              out is None and depth <= DEPTH and streams(c), rows, columns,
-              scratch(threads * DEPTH * (columns + rows), a.dtype))
+    with scratch(threads * DEPTH * (columns + rows), a.dtype) as room:
+        _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step,
+                  flat(b), b_row, b_column, bias, c.reshape(-1), a.dtype.type(floor), no_floor,
+                  out is None and depth <= DEPTH and streams(c), rows, columns, room,
+                  threads=threads)
     return c
 
 
 def flat(matrix: np.ndarray) -> np.ndarray:
     """The elements in the order of memory."""
     return (matrix if matrix.flags.c_contiguous else matrix.T).reshape(-1)
-
-
-@compiled
-def _repeat_panel(repeats, rows, depth, a, b, c, floor):
-    width = tile_columns(c)
-    for _ in range(repeats):
-        multiply_panel(rows, width, depth, a, ZERO, depth, DENSE, b, ZERO, b, ZERO, width,
-                       c, ZERO, width, c, ZERO, width, floor, CACHED)
-
-
-def peak(dtype: str = "float32", seconds: float = 0.3) -> float:
-    """Operations per second of the micro-kernel on one core, its operands in the L1 cache.
-
-    It is called as the layers call it: what a kernel is compiled into can change its own code. A
-    multiply-add counts as two. The best of several runs: other work on the machine only slows.
-    """
-    tile = tile_of(dtype)
-    a = np.ones(tile.rows * DEPTH, dtype)
-    b = np.ones(DEPTH * tile.columns, dtype)
-    c = np.zeros(tile.rows * tile.columns, dtype)
-    repeats, floor = 2000, c.dtype.type(NO_FLOOR)
-    _repeat_panel(1, tile.rows, DEPTH, a, b, c, floor)
-    best, end = 0.0, time.perf_counter() + seconds
-    while best == 0.0 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        _repeat_panel(repeats, tile.rows, DEPTH, a, b, c, floor)
-        duration = time.perf_counter() - begin
-        best = max(best, 2 * repeats * tile.rows * tile.columns * DEPTH / duration)
-    return best

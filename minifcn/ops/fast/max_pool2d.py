@@ -15,8 +15,8 @@ import numpy as np
 
 from minifcn.ops.checks import dense, max_pool2d_size, pair
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
 from minifcn.ops.memory import empty
+from minifcn.ops.threads import parallel, shared
 
 
 @compiled

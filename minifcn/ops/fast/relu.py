@@ -9,8 +9,8 @@ vector units.
 
 from minifcn.ops.checks import dense
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
 from minifcn.ops.memory import empty
+from minifcn.ops.threads import parallel, shared
 
 BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from minifcn.ops.checks import dense
 from minifcn.ops.compiling import compiled
-from minifcn.ops.crew import parallel, shared
 from minifcn.ops.memory import empty
+from minifcn.ops.threads import parallel, shared
 
 BLOCK = 1 << 10     # pixels: with 21 classes 86 kB of float32 scores; also the grain of the sums
 

@@ -20,12 +20,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from ..compiling import compiled
-from ..crew import parallel, shared
-from ..memory import empty, scratch
+from ..memory import CACHE_LINE, empty, scratch
+from ..threads import get_threads, parallel, shared
 from .gemm import NO_FLOOR, copy_block, multiply_panel, round_up, streams
 from .transforms import N, cook_toom, make_transform, transpose
 from .vectors import (
@@ -131,7 +130,8 @@ def prefetch_window(plan, x, tile):
     top = row * plan.step - plan.pad_rows
     for a in range(max(0, top), min(top + plan.window, plan.height)):
         source = (image * plan.height + a) * plan.width
-        for q in range((source + first) * plan.channels, (source + last) * plan.channels, 16):
+        for q in range((source + first) * plan.channels, (source + last) * plan.channels,
+                       CACHE_LINE // x.itemsize):
             prefetch_line(x, q)
 
 
@@ -406,7 +406,7 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     out_height, out_width = height + 2 * padding[0] - taps + 1, width + 2 * padding[1] - taps + 1
     plan = Plan(images, height, width, channels, out_height, out_width, filters, taps, step, N,
                 *padding, -(-out_height // step), -(-out_width // step), int(turned))
-    tile, threads, points = tile_of(x.dtype), numba.get_num_threads(), N * N
+    tile, threads, points = tile_of(x.dtype), get_threads(), N * N
     start = np.zeros(tile.columns + round_up(filters, tile.columns), x.dtype)
     if bias is not None:
         start[tile.columns:tile.columns + filters] = bias
@@ -421,10 +421,11 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
         block = min(block, round_up(-(-plan.tiles // threads), tile.rows))
         size = points * (apart(block * depth) + apart(block * tile.columns)) + patch
         kernels = points * panels * apart(channels * tile.columns)
-        u, own = np.split(scratch(kernels + threads * size, x.dtype), [kernels])
-        _all_kernels(panels, plan, weight, u, own, size)
-        _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor,
-                       streams(y), block, own, size)
+        with scratch(kernels + threads * size, x.dtype) as room:
+            u, own = np.split(room, [kernels])
+            _all_kernels(panels, plan, weight, u, own, size, threads=threads)
+            _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor,
+                           streams(y), block, own, size, threads=threads)
         return y
     some_channels = min(channels, CHANNELS)
     tiles = -(-plan.tiles // -(-plan.tiles // TILES))
@@ -438,20 +439,20 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     windows = points * -(-some_channels // block) * apart(tiles * block)
     sums = threads if channels == some_channels else some_filters // task
     products = points * sums * span * apart(tiles * tile.columns)
-    room = scratch(windows + products + threads * size, x.dtype)
-    v, m, own = np.split(room, [windows, windows + products])
-    for first in range(0, plan.tiles, tiles):
-        count = min(tiles, plan.tiles - first)
-        for f0 in range(0, filters, some_filters):
-            f_end = min(f0 + some_filters, filters)
-            for c0 in range(0, channels, some_channels):
-                now = min(some_channels, channels - c0)
-                if f0 == 0 or channels > some_channels:
-                    _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count, c0, now,
-                             block, v, own, size)
-                _filters_outside(-(-(f_end - f0) // task), plan, weight, v, first, count, c0, now,
-                                 block, start, m, f0, f_end, span, y_flat, floor, no_floor,
-                                 streams(y), own, size)
+    with scratch(windows + products + threads * size, x.dtype) as room:
+        v, m, own = np.split(room, [windows, windows + products])
+        for first in range(0, plan.tiles, tiles):
+            count = min(tiles, plan.tiles - first)
+            for f0 in range(0, filters, some_filters):
+                f_end = min(f0 + some_filters, filters)
+                for c0 in range(0, channels, some_channels):
+                    now = min(some_channels, channels - c0)
+                    if f0 == 0 or channels > some_channels:
+                        _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count,
+                                 c0, now, block, v, own, size, threads=threads)
+                    _filters_outside(-(-(f_end - f0) // task), plan, weight, v, first, count,
+                                     c0, now, block, start, m, f0, f_end, span, y_flat, floor,
+                                     no_floor, streams(y), own, size, threads=threads)
     return y
 
 
@@ -525,7 +526,7 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int)
                 *padding, down, across, 0)
     of_dy = Plan(images, out_height, out_width, filters, out_height, out_width, filters, taps, step,
                  step, 0, 0, down, across, 0)
-    tile, threads = tile_of(x.dtype), numba.get_num_threads()
+    tile, threads = tile_of(x.dtype), get_threads()
     some_channels, some_filters = min(channels, CHANNELS), min(filters, GRADIENT_FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
     blocks, panels = -(-some_channels // block), -(-some_filters // tile.columns)
@@ -533,25 +534,27 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int)
     tiles = -(-of_x.tiles // -(-of_x.tiles // tiles))
     sizes = [points * blocks * apart(tiles * block), points * panels * apart(tiles * tile.columns),
              points * blocks * panels * apart(block * tile.columns), threads * points * tile.lanes]
-    v, w, sums, own, _ = np.split(scratch(sum(sizes), x.dtype), np.cumsum(sizes))
     dweight = empty((taps, taps, channels, filters), x.dtype)
     x, dy, zeros = x.reshape(-1), dy.reshape(-1), np.zeros(tile.columns, x.dtype)
     no_floor = x.dtype.type(NO_FLOOR)
-    for c0 in range(0, channels, some_channels):
-        now = min(some_channels, channels - c0)
-        for f0 in range(0, filters, some_filters):
-            filters_now = min(some_filters, filters - f0)
-            blocks_now, panels_now = -(-now // block), -(-filters_now // tile.columns)
-            for first in range(0, of_x.tiles, tiles):
-                count = min(tiles, of_x.tiles - first)
-                if f0 == 0 or count < of_x.tiles:
-                    _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now,
-                             block, v, own, points * tile.lanes)
-                _windows(-(-count // GROUP) * panels_now, of_dy, dy, first, count, f0, filters_now,
-                         tile.columns, w, own, points * tile.lanes)
-                _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w,
-                           sums, zeros, first == 0, no_floor)
-            _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now, sums,
-                             dweight.reshape(-1), no_floor, streams(dweight), own,
-                             points * tile.lanes)
+    with scratch(sum(sizes), dweight.dtype) as room:
+        v, w, sums, own, _ = np.split(room, np.cumsum(sizes))
+        for c0 in range(0, channels, some_channels):
+            now = min(some_channels, channels - c0)
+            for f0 in range(0, filters, some_filters):
+                filters_now = min(some_filters, filters - f0)
+                blocks_now, panels_now = -(-now // block), -(-filters_now // tile.columns)
+                for first in range(0, of_x.tiles, tiles):
+                    count = min(tiles, of_x.tiles - first)
+                    if f0 == 0 or count < of_x.tiles:
+                        _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now,
+                                 block, v, own, points * tile.lanes, threads=threads)
+                    _windows(-(-count // GROUP) * panels_now, of_dy, dy, first, count,
+                             f0, filters_now, tile.columns, w, own, points * tile.lanes,
+                             threads=threads)
+                    _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w,
+                               sums, zeros, first == 0, no_floor, threads=threads)
+                _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now,
+                                 sums, dweight.reshape(-1), no_floor, streams(dweight), own,
+                                 points * tile.lanes, threads=threads)
     return dweight

@@ -1,5 +1,4 @@
-"""The threads that share out the tasks of a kernel, and the memory that serves again."""
-import gc
+"""The thread pool that shares out the tasks of a kernel; forks and kills beside it."""
 import os
 import subprocess
 import sys
@@ -7,13 +6,13 @@ import textwrap
 import threading
 import time
 
-import numba
 import numpy as np
 import pytest
 
-from minifcn.ops import memory
+import minifcn
+from minifcn.ops import threads as module
 from minifcn.ops.compiling import JIT_ENABLED
-from minifcn.ops.crew import _crew, _look, _write, parallel, shared
+from minifcn.ops.threads import get_threads, load, parallel, set_threads, shared, store
 
 pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="tasks are shared out in compiled code")
 
@@ -46,12 +45,13 @@ def divide(thread, begin, end, numbers, results):
         results[task] = 12 // numbers[task]
 
 
-@pytest.fixture(params=[1, 2, numba.config.NUMBA_NUM_THREADS])
+@pytest.fixture(params=[1, 2, 5])
 def threads(request):
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(request.param, numba.config.NUMBA_NUM_THREADS))
-    yield numba.get_num_threads()
-    numba.set_num_threads(before)
+    """More than there are cores, too."""
+    before = get_threads()
+    set_threads(request.param)
+    yield request.param
+    set_threads(before)
 
 
 @pytest.mark.parametrize("tasks", [0, 1, 2, 3, 7, 64, 1000])
@@ -70,32 +70,34 @@ def meet(thread, begin, end, started, by):
         return
     for task in range(begin, end):
         by[task] = thread
-        _write(started, task, 1)
-        while not _look(started, 1 - task):
+        store(started, task, 1)
+        while not load(started, 1 - task):
             pass
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.timeout(120, method="thread")      # nothing else ends a wait in compiled code
 def test_other_threads_help():
-    """A helper that fell asleep just before the round began misses it: so ring until they met."""
+    """A worker that fell asleep just before the round began misses it: so ring until they met."""
     met = threading.Event()
 
     def ring():
         while not met.wait(0.001):
-            _crew().wake(2)
+            module._pool.wake(2)
 
-    work(2, 1, np.zeros(2))         # there is a crew
+    before = get_threads()
+    set_threads(2)
+    work(2, 1, np.zeros(2))         # there is a pool
     ringer = threading.Thread(target=ring)
     ringer.start()
     try:
         for _ in range(20):
             started, by = np.zeros(2, np.int64), np.zeros(2, np.int64)
-            meet(2, address(started), by)
+            meet(2, started.ctypes.data, by)
             assert sorted(by) == [0, 1]
     finally:
         met.set()
         ringer.join()
+        set_threads(before)
 
 
 def test_it_helps_again_after_a_long_sleep():
@@ -153,14 +155,14 @@ def test_references_to_the_arrays_are_given_back(threads):
     assert sys.getrefcount(done) == before
 
 
-def in_a_process(code: str) -> subprocess.CompletedProcess:
+def in_a_process(code: str, *arguments: str) -> subprocess.CompletedProcess:
     quiet = ["-W", "ignore::DeprecationWarning"]        # from Python 3.12 on, fork warns of threads
-    return subprocess.run([sys.executable, *quiet, "-c", textwrap.dedent(code)],
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *quiet, "-c", textwrap.dedent(code), *arguments],
+                          capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_has_a_crew_of_its_own():
+def test_a_forked_child_has_a_pool_of_its_own():
     result = in_a_process("""
         import os, numpy as np
         from minifcn import ops
@@ -175,7 +177,7 @@ def test_a_forked_child_has_a_crew_of_its_own():
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_process_ends_at_once_while_helpers_look_for_work():
+def test_a_process_ends_at_once_while_workers_look_for_work():
     for _ in range(3):
         result = in_a_process("""
             import numpy as np
@@ -185,69 +187,91 @@ def test_a_process_ends_at_once_while_helpers_look_for_work():
         assert (result.returncode, result.stderr) == (0, "")
 
 
-# ---------------------------------------------------------------------------------------------
-# Memory
-# ---------------------------------------------------------------------------------------------
+FORKS = """
+    import os, signal, sys, threading, time
+    import numpy as np
+    import minifcn
+    from minifcn import ops
+    minifcn.set_threads(3)
+    x = np.random.default_rng(0).standard_normal((1, 40, 40, 16), np.float32)
+    weight = np.ones((3, 3, 16, 16), np.float32)
+    expected = ops.conv2d_forward(x, weight, weight[0, 0, 0], 1, 1)
+    done = threading.Event()
+    wrong = []
+
+    def predict():
+        while not done.is_set():
+            if (ops.conv2d_forward(x, weight, weight[0, 0, 0], 1, 1) != expected).any():
+                wrong.append(1)
+
+    predicting = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in predicting:
+        thread.start()
+    for fork in range(int(sys.argv[1])):
+        ends = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(ends[0])
+            while True:
+                same = (ops.conv2d_forward(x, weight, weight[0, 0, 0], 1, 1) == expected).all()
+                os.write(ends[1], b"." if same else b"!")
+        os.close(ends[1])
+        assert os.read(ends[0], 1) == b"."      # it computes, so it hangs nowhere
+        time.sleep(fork % 7 / 5000)             # killed wherever it is
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ends[0])
+    done.set()
+    for thread in predicting:
+        thread.join()
+    assert not wrong
+    print("nobody hangs")
+"""
 
 
-@pytest.fixture
-def shelf(monkeypatch):
-    new = memory.Shelf()
-    monkeypatch.setattr(memory, "shelf", new)
-    monkeypatch.setattr(memory.Lent.__del__, "__defaults__", (new.give_back,))
-    return new
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("forks", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_forked_workers_that_are_killed_hang_nobody(forks):
+    """Numba's pool has a lock that processes share: who died with it stopped all others."""
+    result = in_a_process(FORKS, str(forks))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "nobody hangs\n", "")
 
 
-def address(array):
-    return array.ctypes.data
+def test_no_kernel_starts_the_threads_of_numba():
+    result = in_a_process("""
+        import numpy as np, minifcn
+        from numba.np.ufunc import parallel
+        parallel._launch_threads = None         # whoever calls it fails
+        minifcn.FCN(width=1 / 64, fc_channels=2).predict(np.zeros((40, 40, 3), np.uint8))
+        assert not parallel._is_initialized
+    """)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_memory_serves_again_when_its_last_view_is_gone(shelf):
-    first = memory.empty((1000, 1000), np.float32)
-    where, view = address(first), first[500:, ::2]
-    del first
-    other = memory.empty((1000, 1000), np.float32)
-    assert address(other) != where
-    del view
-    again = memory.empty((1000, 999), np.float32)
-    assert address(again) == where
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2.5, "two", None])
+def test_a_number_of_threads_that_cannot_be(threads):
+    before = get_threads()
+    with pytest.raises(ValueError, match=r"threads must be 1\.\.1024"):
+        minifcn.set_threads(threads)
+    assert get_threads() == before
 
 
-def test_arrays_in_use_never_overlap(shelf):
-    rng, alive = np.random.default_rng(0), []
-    for _ in range(300):
-        size = int(rng.integers(1, 2_000_000))
-        array = memory.empty((size,), np.uint8)
-        assert array.size == size and address(array) % memory.CACHE_LINE == 0
-        array[:] = len(alive) % 251
-        alive.append((array, len(alive) % 251))
-        if len(alive) > 20:
-            array, value = alive.pop(int(rng.integers(20)))
-            assert (array == value).all()
-    assert all((array == value).all() for array, value in alive)
-
-
-def test_it_never_holds_more_than_was_once_in_use(shelf):
-    for size in (10**6, 4 * 10**6, 2 * 10**6, 10**7, 3 * 10**5) * 5:
-        array = memory.empty((size,), np.uint8)
-        held = shelf.lent + sum(block.nbytes for _, block in shelf.blocks)
-        assert held <= shelf.most
-        del array
-    assert shelf.lent == 0 and shelf.most <= 10**7 + memory.CACHE_LINE
-
-
-def test_what_nobody_wants_for_a_while_goes(shelf):
-    memory.empty((10**8,), np.uint8)
-    gc.collect()
-    assert sum(block.nbytes for _, block in shelf.blocks) > 10**8
-    for _ in range(memory.WHILE + 2):
-        memory.empty((memory.LARGE,), np.uint8)
-    assert sum(block.nbytes for _, block in shelf.blocks) < 10**7
-
-
-def test_an_array_too_large_leaves_no_noise_behind(shelf, capsys):
-    for _ in range(2):
-        with pytest.raises(MemoryError):
-            memory.empty((2**60,), np.uint8)
-        gc.collect()
-    assert shelf.lent == 0 and capsys.readouterr().err == ""
+@pytest.mark.parametrize("variables, expected", [
+    ({"MINIFCN_NUM_THREADS": "3"}, "3"),
+    ({"MINIFCN_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2"}, "3"),
+    ({"NUMBA_NUM_THREADS": "2"}, "2"),
+    ({"MINIFCN_NUM_THREADS": "many"}, "MINIFCN_NUM_THREADS must be 1..1024, not 'many'"),
+])
+def test_the_environment_sets_the_number_of_threads(monkeypatch, variables, expected):
+    for name in ("MINIFCN_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = in_a_process("""
+        from minifcn import ops
+        try:
+            print(ops.get_threads())
+        except ValueError as error:
+            print(error)
+    """)
+    assert result.stdout.strip() == expected, result.stderr
