@@ -14,9 +14,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from minifcn.files import written_whole
+from minifcn.files import check_header, written_whole
 from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
+from minifcn.palette import check_class_names
 
 FORMAT = "minifcn 1"
 STATE = "training/"
@@ -80,6 +81,7 @@ def read(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    check_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("minifcn")
@@ -95,7 +97,7 @@ def read(path: str | Path) -> Checkpoint:
         state = {name.removeprefix(STATE): arrays.pop(name)
                  for name in list(arrays) if name.startswith(STATE)}
         return Checkpoint(str(about["kind"]), dict(about["config"]), arrays,
-                          [str(name) for name in about["class_names"]],
+                          check_class_names(about["class_names"]),
                           np.array(about["palette"], np.uint8).reshape(-1, 3),
                           Preprocessing.from_dict(about["preprocessing"]),
                           state, dict(about["state"]))
@@ -126,6 +128,9 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
     for name, array in checkpoint.parameters.items():
         if array.dtype not in (model.dtype, np.float16):      # of ``save(half=True)``
             raise ValueError(f"{path}: {name} has dtype {array.dtype}, the network {model.dtype}")
+        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            raise ValueError(f"{path}: {name} holds NaN or infinity: its training diverged, or the "
+                             "file is damaged")
         model.parameters[name] = array
     model.config["seed"] = config["seed"]
     model.dropout_seed = config["seed"] or 0
