@@ -1,13 +1,16 @@
 """Names and colours of classes: those of the data sets, VOC's colour map, palette files.
 
-The ground floor: nothing of minifcn is imported here, so that everyone may ask.
+The ground floor: nothing of minifcn but ``files`` is imported here, so that everyone may ask.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from minifcn.files import read_text, shortened, untrusted
 
 # The data sets that the command line knows by name; ``minifcn.data.open_dataset`` opens them.
 DATASETS = ("streets", "shapes", "camvid", "voc", "folder")
@@ -36,6 +39,7 @@ VOC_NAMES = (
     "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
     "train", "tv/monitor",
 )
+LONGEST_NAME = 100      # characters of a class's name
 # Names of lines in a palette file whose colour means "not scored, not trained on".
 VOID_NAMES = ("void", "ignore", "unlabelled", "unlabeled")
 
@@ -53,6 +57,16 @@ def voc_palette(classes: int) -> np.ndarray:
             on = (ids >> (3 * bit + channel)) & 1
             palette[:, channel] |= (on << (7 - bit)).astype(np.uint8)
     return palette
+
+
+def check_class_names(names: Sequence[str]) -> list[str]:
+    """The names as a list; ValueError for one that is empty, too long, or cannot be printed."""
+    for name in names:
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or \
+                not name.isprintable():
+            raise ValueError(f"{shortened(repr(name), 80)} is no name for a class; it needs 1 to "
+                             f"{LONGEST_NAME} characters that can be printed")
+    return list(names)
 
 
 class Palette(NamedTuple):
@@ -74,12 +88,17 @@ def read_palette(path: str | Path) -> Palette:
     ValueError
         Naming the line: not a name and three numbers of 0..255, or a colour that came before.
     """
+    with untrusted(path):
+        return _palette(path)
+
+
+def _palette(path: str | Path) -> Palette:
     names: list[str] = []
     colours: list[tuple[int, ...]] = []
     void: list[tuple[int, ...]] = []
     seen: dict[tuple[int, ...], str] = {}
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file (UTF-8) with lines "
                          "'name red green blue'") from error
@@ -88,7 +107,8 @@ def read_palette(path: str | Path) -> Palette:
             continue
         *words, red, green, blue = ["", "", "", *line.split()]
         name = " ".join(words).strip()
-        if not name or not all(v.isdecimal() and int(v) < 256 for v in (red, green, blue)):
+        numbers = (red, green, blue)
+        if not name or not all(v.isdecimal() and len(v) < 4 and int(v) < 256 for v in numbers):
             raise ValueError(f"line {number} of {path} is {line.strip()!r}; it should be a name "
                              "and three numbers of 0..255: name red green blue")
         colour = (int(red), int(green), int(blue))
@@ -103,4 +123,5 @@ def read_palette(path: str | Path) -> Palette:
             colours.append(colour)
     if not names:
         raise ValueError(f"{path} names no class; it needs lines 'name red green blue'")
-    return Palette(names, np.array(colours, np.uint8), np.array(void, np.uint8).reshape(-1, 3))
+    return Palette(check_class_names(names), np.array(colours, np.uint8),
+                   np.array(void, np.uint8).reshape(-1, 3))

@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image
 
 from minifcn.data.images import (
-    PIXEL_LIMIT,
     SUFFIXES,
     advice_for,
     image_size,
+    limits,
     modern_formats,
     read_image,
     resize_labels,
@@ -280,9 +280,9 @@ def foresee(model, path: Path, scale: float, probabilities: bool, free: int | No
         return predict_bytes(model, h, w, scale, probabilities)
 
     larger = scaled(h, scale) * scaled(w, scale)
-    if scale > 1 and larger > PIXEL_LIMIT:
+    if scale > 1 and larger > limits().pixels:
         raise ValueError(f"{path} would have {larger:,} pixels at --scale {scale:g}, more than the "
-                         f"limit of {PIXEL_LIMIT:,}")
+                         f"limit of {limits().pixels:,}")
     if free is None or needed(scale) <= free:
         return
     fits = next((f"use --scale {each}" for each in SCALES

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import minifcn
+from minifcn.cli import terminal
+from minifcn.files import shortened
 
 COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary", "step",
             "check", "doctor")
@@ -27,13 +29,25 @@ COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary"
 class Parser(argparse.ArgumentParser):
     """Mistakes take one line, like all others."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        words = list(sys.argv[1:] if args is None else args)
+        for word in words:
+            if word.startswith("--") and word.endswith("=--"):      # some Pythons drop this value
+                self.error(f"{word[:-3]} needs a value, not --")
+        return super().parse_known_args(words, namespace)
+
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {shortened(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     warnings.showwarning = lambda message, *_, **__: fail(str(message))
+    with terminal.prepared():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:        # the shell asks how a line may go on
@@ -65,7 +79,8 @@ def one_line(error: Exception) -> str:
     """What is wrong, without an error number, on one line."""
     reason = getattr(error, "strerror", None) or str(error)
     name = getattr(error, "filename", None)
-    return " ".join((f"{name}: {reason}" if name else reason).split())
+    name = os.fsdecode(name) if isinstance(name, bytes) else name
+    return shortened(" ".join((f"{name}: {reason}" if name else reason).split()))
 
 
 def unexpected(word: str, parser: argparse.ArgumentParser) -> str:

@@ -1,11 +1,13 @@
 """TOML files that hold the options of a command, under their names on the command line."""
 from __future__ import annotations
 
-import argparse
 import difflib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from minifcn.cli import Parser
+from minifcn.files import read_text, untrusted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,7 +17,7 @@ else:
 NOT_HERE = ("help", "config")
 
 
-class OptionsParser(argparse.ArgumentParser):
+class OptionsParser(Parser):
     """Judges the values of a file as those of the command line; a mistake names the file."""
 
     def error(self, message):
@@ -50,11 +52,22 @@ def read_config(path: str | Path, add_arguments: Callable) -> dict[str, object]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"--config {path}: there is no such file")
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
-    parser = OptionsParser(prog=str(path), allow_abbrev=False)
+    with untrusted(path):
+        try:
+            values = tomllib.loads(read_text(path, errors="surrogateescape"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a TOML file: {error}") from error
+        return judged(path, values, add_arguments)
+
+
+def judged(path: str | Path, values: Mapping[str, object],
+           add_arguments: Callable) -> dict[str, object]:
+    """Options by their long names, converted and checked by the command's own parser.
+
+    Raises ValueError, naming the file ``path``, for one that is unknown or has a wrong value.
+    """
+    values = dict(values)
+    parser = OptionsParser(prog=str(path), allow_abbrev=False, add_help=False)
     add_arguments(parser)
     flags = {option.removeprefix("--"): action.nargs == 0
              for option, action in parser._option_string_actions.items()
@@ -76,7 +89,12 @@ def _words(path: str | Path, name: str, value: object, is_flag: bool) -> list[st
                          f"{'true or false' if is_flag else 'a value, or a list of them'}")
     if is_flag:
         return [f"--{name}"] if value else []
-    return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
+    if not isinstance(value, list):
+        return [f"--{name}={value}"]
+    for each in value:
+        if isinstance(each, (bool, dict, list)) or (isinstance(each, str) and each[:1] == "-"):
+            raise ValueError(f"{path}: {name} holds {each!r}, which is no value")
+    return [f"--{name}", *map(str, value)]
 
 
 def config_text(values: Mapping[str, object], comment: str) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from minifcn.cli.options import add_json, checkpoint_file, load_fcn
+from minifcn.cli.terminal import interruptible
 
 HELP = "segment pictures: palette PNG masks, overlays, and a list of them"
 EXAMPLE = """\
@@ -41,6 +42,7 @@ def run(arguments) -> int:
 
     check(arguments)
     model = load_fcn(arguments.model)
+    interruptible()
     out = Path(arguments.out)
     images, skipped = predicting.find_images(arguments.images, out, arguments.recursive)
     earlier = predicting.read_manifest(out)

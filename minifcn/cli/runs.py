@@ -5,13 +5,15 @@ import math
 import os
 import shlex
 import sys
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import minifcn
 from minifcn import progress
-from minifcn.cli import options
-from minifcn.cli.config import config_text, read_config
+from minifcn.cli import options, train
+from minifcn.cli.config import config_text, judged, read_config
 from minifcn.cli.machine import available_memory
 from minifcn.cli.recipes import RECIPES
 from minifcn.data import Augmentation, Folder, PairedFiles, survey
@@ -19,9 +21,18 @@ from minifcn.data.survey import assert_sound
 from minifcn.files import written_whole
 from minifcn.models import pretrained
 from minifcn.models.summary import training_bytes
+from minifcn.palette import check_class_names
 from minifcn.training.checkpoints import read_run
 from minifcn.training.class_weights import median_frequency
-from minifcn.training.trainer import BEST, LAST, Interrupted, Recipe, Trainer
+from minifcn.training.trainer import (
+    BEST,
+    LAST,
+    Interrupted,
+    Recipe,
+    Trainer,
+    in_use,
+    refuse_run,
+)
 
 NETWORK = {"stride": 8, "width": 0.25, "fc_channels": None, "geometry": "exact",
            "upsampling": "frozen", "at_once": False, "dropout": 0.5}
@@ -42,6 +53,7 @@ def run_train(arguments) -> int | None:
     folder = Path(given.pop("out"))
     resume, quiet = given.pop("resume", False), given.pop("quiet", False)
     say = None if quiet else progress.say
+    in_use(folder)
     resumable = resume and (folder / LAST).exists()
     trainer = (resume_run if resumable else start_run)(given, folder, say)
     if trainer is None:
@@ -93,9 +105,7 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
     """A new run."""
     if "dataset" not in given:
         raise ValueError(f"{folder} holds no run to resume, and no data set is named to start one")
-    if (folder / LAST).exists():
-        raise ValueError(f"{folder} holds a run already; continue it with --resume, or choose "
-                         "another --out")
+    refuse_run(folder)
     if "new_classes" in given and "start" not in given:
         raise ValueError("--new-classes is about the checkpoint that --from names")
     other = load_start(given)
@@ -141,7 +151,7 @@ def write_config(folder: Path, settings: dict) -> None:
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(config_text(
             values, f"minifcn train --config {CONFIG} --out RUN repeats this run"),
-            encoding="utf-8")
+            encoding="utf-8", errors="surrogateescape")     # of paths that are not UTF-8
 
 
 def resume_run(given: dict, folder: Path, say) -> Trainer | None:
@@ -150,7 +160,8 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
     None if nothing is left to do.
     """
     model, state = read_run(folder / LAST)
-    settings = {**options.DEFAULTS, **RECIPE, **state.source}   # older runs know fewer
+    settings = {**START, **options.DEFAULTS, **NETWORK, **RECIPE,   # older runs know fewer
+                **saved_settings(folder / LAST, state.source)}
     for name, value in given.items():
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
@@ -175,6 +186,22 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
     return trainer
 
 
+def saved_settings(path: Path, source: dict) -> dict:
+    """The options of a run as its checkpoint has them, judged like those of a file."""
+    values = {name.replace("_", "-"): value for name, value in source.items()
+              if value is not None and name not in ("images", "classes")}
+    if "steps" in values:
+        values.pop("epochs", None)
+    if "start" in values:
+        values["from"] = values.pop("start")
+    if "dataset" not in values:
+        raise ValueError(f"{path} names no data set, so it cannot be resumed from here")
+    settings = judged(path, values, train.add_arguments)
+    if source.get("classes") is not None:       # names may look like options
+        settings["classes"] = check_class_names(list(source["classes"]))
+    return {**settings, "images": source["images"]}
+
+
 def foresee_memory(model, recipe: Recipe, data) -> None:
     """Refuse a batch that does not fit into the memory that is free, and say what would fit."""
     free = available_memory()
@@ -194,14 +221,18 @@ def foresee_memory(model, recipe: Recipe, data) -> None:
     bytes_needed = needed(recipe.batch, h, w)
     if bytes_needed <= free:
         return
-    fits = next((batch for batch in range(recipe.batch - 1, 0, -1) if needed(batch, h, w) <= free),
-                None)
-    side = next((side for side in range(min(h, w) // 32 * 32, 0, -32)
-                 if needed(recipe.batch, side, side) <= free), None)
+    fits = most_that_fit(recipe.batch, lambda batch: needed(batch, h, w) <= free)
+    side = 32 * most_that_fit(min(h, w) // 32, lambda cells: needed(
+        recipe.batch, 32 * cells, 32 * cells) <= free)
     advice = [f"--batch {fits}"] * bool(fits) + [f"--crop {side} {side}"] * bool(side)
     raise ValueError(f"a batch of {recipe.batch} images of {h} x {w} pixels needs about "
                      f"{bytes_needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; use "
                      f"{' or '.join(advice) or 'a smaller --width'}")
+
+
+def most_that_fit(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number of 1 to ``most`` that fits, by bisection; 0 if none does."""
+    return bisect_left(range(1, most + 1), True, key=lambda number: not fits(number))
 
 
 def open_splits(settings: dict):

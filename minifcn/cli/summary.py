@@ -22,11 +22,14 @@ def add_arguments(parser) -> None:
 def run(arguments) -> None:
     import json
 
+    from minifcn.data.images import limits
     from minifcn.models.geometry import explain
 
     height, width = arguments.height, arguments.image_width or arguments.height
     if min(height, width) < 1:
         raise ValueError(f"an image has at least 1 x 1 pixels, not {height} x {width}")
+    if height * width > limits().pixels:
+        raise ValueError(f"an image has at most {limits().pixels:,} pixels, not {height} x {width}")
     model = _summarised_model(arguments)
     if arguments.positions and arguments.json:
         raise ValueError("--positions has no --json; choose one of the two")

@@ -6,12 +6,15 @@ resumed with the same generator sees the same pictures.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from PIL import Image
 
-from minifcn.data.images import resize_labels
+from minifcn.data.images import limits, resize_labels
 from minifcn.data.paired import Sample
+
+LARGEST_SCALE = 100     # times the size
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,16 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip is a probability in 0..1, not {self.flip}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale is (smallest, largest), both positive, not {self.scale}")
-        if self.crop is not None and min(self.crop) < 1:
-            raise ValueError(f"crop is (h, w) of at least 1 pixel, not {self.crop}")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= LARGEST_SCALE:
+            raise ValueError("scale is (smallest, largest), both positive and at most "
+                             f"{LARGEST_SCALE}, not {self.scale}")
+        if self.crop is not None:
+            h, w = self.crop
+            if not all(isinstance(extent, Integral) for extent in (h, w)) or min(h, w) < 1:
+                raise ValueError(f"crop is (h, w) of at least 1 pixel, not {self.crop}")
+            if h * w > limits().pixels:
+                raise ValueError(f"crop is (h, w) of at most {limits().pixels:,} pixels, not "
+                                 f"{self.crop}")
         if not 0 <= self.colour <= 1:
             raise ValueError(f"colour is a strength in 0..1, not {self.colour}")
 

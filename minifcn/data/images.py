@@ -11,37 +11,45 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, features
 
-from minifcn.files import written_whole
+from minifcn.files import open_file, untrusted, written_whole
 
-PIXEL_LIMIT = 100_000_000
+PIXEL_LIMIT = 100_000_000       # of an image, unless MINIFCN_MEGAPIXELS says otherwise
+MEMORY_LIMIT = 500_000_000      # bytes that reading an image may take, or MINIFCN_MEGABYTES
+BAND = 256                      # rows that are converted at a time
 
 # What Pillow decodes by itself. EPS would start Ghostscript, and nobody segments an ICO.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm",
             ".jp2")
 
-ORIENTATION = 0x0112    # the EXIF tag; its values 2 to 8 say how to turn the stored pixels upright
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+ORIENTATION = 0x0112    # the EXIF tag; its values 2 to 8 say how the stored pixels are turned
+STORED = {              # an upright array, seen as the pixels are stored
+    2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1), 6: lambda a: a.swapaxes(0, 1)[::-1],
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: a.swapaxes(0, 1)[:, ::-1],
 }
 SIDEWAYS = (5, 6, 7, 8)
+# Bytes that a pixel takes: in Pillow, by its mode (others have 4), and beside it in the decoder.
+MODES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+DECODERS = {"JPEG2000": 16, "WEBP": 16, "HEIF": 12, "AVIF": 12, "GIF": 8}
+PROGRESSIVE = 6         # of a JPEG: all its coefficients are kept
+RESULT = 4              # of the array: colours take 3, labels up to 4
 # Pillow stretches grey of 2 and 4 bits to 0..255; a label map means the stored values.
 STRETCHED = {"L;2": 85, "L;4": 17}
 
 
-def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
+def read_image(path: str | Path, limit: int | None = None) -> np.ndarray:
     """Read an image file as it looks in a viewer.
 
     Grey becomes three equal channels, CMYK and palettes become RGB, 16 bits are scaled by their
@@ -52,8 +60,8 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
     ----------
     path : path of a JPEG, PNG, BMP, TIFF, WebP, GIF, PPM or JPEG 2000 file
         HEIC is read if pillow-heif is installed, AVIF if Pillow knows it.
-    limit : int
-        Largest number of pixels; a small file can claim a size that fills the memory.
+    limit : int, optional
+        Largest number of pixels; by default that of ``limits``.
 
     Returns
     -------
@@ -62,8 +70,8 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
     Raises
     ------
     ValueError
-        The file is empty, cut off, no image, over the limit, or of a kind that has no range of
-        colours (32-bit or floating point pixels).
+        The file is empty, cut off, no image, over the limit of pixels or memory, or of a kind that
+        has no range of colours (32-bit or floating point pixels).
     OSError
         The file is missing or may not be read.
     """
@@ -73,7 +81,23 @@ def read_image(path: str | Path, limit: int = PIXEL_LIMIT) -> np.ndarray:
 
 def rgb(image: Image.Image, name: str | Path = "the picture") -> np.ndarray:
     """A Pillow image as `read_image` gives it: uint8 (h, w, 3), upright; ``name`` is for errors."""
-    orientation = UPRIGHT.get(_orientation(image))
+    orientation = _orientation(image)
+    h, w = image.size if orientation in SIDEWAYS else image.size[::-1]
+    upright = np.empty((h, w, 3), np.uint8)
+    stored = STORED.get(orientation, lambda a: a)(upright)
+    for rows, band in _bands(image):
+        stored[rows] = _rgb(band, name)
+    return upright
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """An image in bands of rows, so that what is made of it takes little memory."""
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _rgb(image: Image.Image, name: str | Path) -> np.ndarray:
     if image.mode == "F":
         raise ValueError(f"{name} has floating point pixels, whose range is unknown; "
                          "convert it to 8 or 16 bits")
@@ -82,16 +106,15 @@ def rgb(image: Image.Image, name: str | Path = "the picture") -> np.ndarray:
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"{name} has 32-bit pixels, whose range is unknown; "
                              "convert it to 8 or 16 bits")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return ((values + 128) // 257).astype(np.uint8)[..., None]
     try:
-        image = image.convert("RGB")
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return np.asarray(image.convert("RGB"))
     except (ValueError, OSError) as error:    # of a rare colour space
         raise ValueError(f"{name} cannot be converted to RGB ({error}); "
                          "save it as PNG") from error
-    return np.array(image if orientation is None else image.transpose(orientation))
 
 
 def to_image(picture: str | Path | Image.Image | np.ndarray) -> np.ndarray:
@@ -102,7 +125,7 @@ def to_image(picture: str | Path | Image.Image | np.ndarray) -> np.ndarray:
 
 
 def read_labels(path: str | Path, palette: np.ndarray | None = None,
-                ids: Sequence[int] | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
+                ids: Sequence[int] | None = None, limit: int | None = None) -> np.ndarray:
     """Read a label map: one class id a pixel.
 
     A palette file gives its indices, a grey file its values (1 to 16 bits, as stored), a file in
@@ -137,36 +160,47 @@ def read_labels(path: str | Path, palette: np.ndarray | None = None,
         if image.mode == "P" and palette is not None:
             _check_indices(image, palette, ids, path)
         if image.mode in ("P", "I") or image.mode.startswith("I;16"):
-            return np.array(image)
+            return _stacked(image, lambda band, top: np.asarray(band))
         if image.mode in ("1", "L"):
-            labels = np.array(image)
-            return labels.astype(np.uint8) // STRETCHED.get(stored_as, 1)
-        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
-            image = image.convert("RGB")
-        if image.mode != "RGB":
+            return _stacked(image, lambda band, top: np.asarray(band).astype(np.uint8)
+                            // STRETCHED.get(stored_as, 1))
+        opaque = image.mode == "RGBA" and image.getextrema()[3] == (255, 255)
+        if image.mode != "RGB" and not opaque:
             raise ValueError(f"{path} has pixels of mode {image.mode}; a label map is a palette "
                              "PNG, grey with one class id a pixel, or RGB colours of a palette")
         if palette is None:
             raise ValueError(f"{path} is coded in RGB colours, and no palette says what they mean; "
                              "give a palette, or save it as grey PNG with one class id a pixel")
-        return _look_up(np.array(image), palette, ids, path)
+        return _stacked(image, lambda band, top: _look_up(
+            np.asarray(band.convert("RGB")), palette, ids, path, top))
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(h, w) of an image file as ``read_image`` gives it, from its header.
+def _stacked(image: Image.Image, labels_of: Callable[[Image.Image, int], np.ndarray]) -> np.ndarray:
+    """The labels of an image, band by band: ``labels_of`` each, and the number of its first row."""
+    labels = None
+    for rows, band in _bands(image):
+        part = labels_of(band, rows.start)
+        if labels is None:
+            labels = np.empty((image.height, image.width), part.dtype)
+        labels[rows] = part
+    return labels
+
+def image_size(path: str | Path, upright: bool = True) -> tuple[int, int]:
+    """(h, w) of an image file as ``read_image`` gives it, from its header; or as it is stored.
 
     Raises
     ------
     ValueError
-        The file is empty, no image, or over the limit of pixels.
+        The file is empty, no image, or over the limit of pixels or memory.
     """
-    with _opened(path, PIXEL_LIMIT, decode=False) as (image, _):
+    with _opened(path, decode=False) as (image, _):
         width, height = image.size
-        return (width, height) if _orientation(image) in SIDEWAYS else (height, width)
+        sideways = upright and _orientation(image) in SIDEWAYS
+        return (width, height) if sideways else (height, width)
 
 
 def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int],
-             path: str | Path) -> np.ndarray:
+             path: str | Path, top: int) -> np.ndarray:
     """Replace each colour by its id: a binary search among the sorted colours of the palette."""
     weights = np.array([65536, 256, 1], dtype=np.int32)     # a colour as one number
     colours, pixels = (each.astype(np.int32) @ weights for each in (palette, image))
@@ -175,9 +209,9 @@ def _look_up(image: np.ndarray, palette: np.ndarray, ids: Sequence[int],
     wrong = colours[found] != pixels
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise ValueError(f"colour {tuple(image[row, column].tolist())} at row {row}, column "
-                         f"{column} of {path} is not in the palette; add it there, or correct "
-                         "the file")
+        raise ValueError(f"colour {tuple(image[row, column].tolist())} at row {top + row}, "
+                         f"column {column} of {path} is not in the palette; add it there, or "
+                         "correct the file")
     return np.asarray(ids, dtype=np.int32)[found]
 
 
@@ -195,49 +229,124 @@ def _check_indices(image: Image.Image, palette: np.ndarray, ids: Sequence[int],
 
 
 @contextmanager
-def _opened(path: str | Path, limit: int,
+def _opened(path: str | Path, limit: int | None = None,
             decode: bool = True) -> Iterator[tuple[Image.Image, object]]:
     """The decoded file, and how its pixels are stored; ValueError if it cannot be decoded."""
-    # A directory or a missing file raises the system's own error here, which names the path.
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")    # of Pillow's, about size and odd metadata: judged below
+    # A folder or a missing file raises the system's own error here, which names the path.
+    with untrusted(path), open_file(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise ValueError(f"{path} is empty (0 bytes); copy it again")
+        yield _decoded(file, path, (*FORMATS, *modern_formats()), limit, decode)
+
+
+def read_png(content: bytes) -> np.ndarray:
+    """The grey values of a PNG in memory, uint8 (h, w); ValueError if it is none."""
+    return np.asarray(_decoded(io.BytesIO(content), "it", ("PNG",))[0].convert("L"))
+
+
+def _decoded(file: BinaryIO, path: str | Path, formats: Sequence[str], limit: int | None = None,
+             decode: bool = True) -> tuple[Image.Image, object]:
+    """What `_opened` gives; without ``decode`` the header only. ``path`` is for messages."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # of Pillow's, about size and odd metadata: judged below
         try:
-            image = Image.open(file, formats=(*FORMATS, *modern_formats()))
+            image = Image.open(file, formats=formats)
         except Image.DecompressionBombError as error:
-            raise ValueError(f"{path} has more pixels than the limit of {limit:,}; "
-                             f"scale it down ({error})") from error
+            raise ValueError(f"{path} has more pixels than the limit of "
+                             f"{limit or limits().pixels:,}; scale it down ({error})") from error
         except Image.UnidentifiedImageError as error:
             if advice := _missing(file):
                 raise ValueError(f"{path} {advice}") from error
-            raise ValueError(f"{path} is not an image that can be read ({', '.join(FORMATS)}); "
+            raise ValueError(f"{path} is not an image that can be read ({', '.join(formats)}); "
                              "convert it to PNG") from error
         except Exception as error:    # a broken header may end anywhere in any of the decoders
             raise ValueError(f"{path} has a broken header ({error}); "
                              "copy or convert it again") from error
-        width, height = image.size
-        if width * height == 0:
-            raise ValueError(f"{path} has no pixels ({width} x {height})")
-        if width * height > limit:
-            raise ValueError(f"{path} has {width} x {height} = {width * height:,} pixels, more "
-                             f"than the limit of {limit:,}; scale it down")
+        _check_size(image, path, limit)
         stored_as = image.tile[0][3] if image.tile else None
-        if not decode:
-            yield image, stored_as
-            return
-        try:
-            image.load()
-        except Exception as error:    # as above
-            raise ValueError(f"{path} is cut off or damaged ({error}); "
-                             "copy it again") from error
-        yield image, stored_as
+        if decode:
+            try:
+                image.load()
+            except Exception as error:    # as above
+                raise ValueError(f"{path} is cut off or damaged ({error}); "
+                                 "copy it again") from error
+        return image, stored_as
+
+
+def _check_size(image: Image.Image, path: str | Path, limit: int | None) -> None:
+    """Refuse an image that has too many pixels, or takes too much memory, before it is decoded."""
+    width, height = image.size
+    pixels, most = width * height, limits()
+    if pixels == 0:
+        raise ValueError(f"{path} has no pixels ({width} x {height})")
+    if pixels > (limit or most.pixels):
+        raise ValueError(f"{path} has {width} x {height} = {pixels:,} pixels, more than the limit "
+                         f"of {limit or most.pixels:,}; scale it down")
+    needed = pixels * (MODES.get(image.mode, 4) + DECODERS.get(image.format, 0) + RESULT
+                       + PROGRESSIVE * bool(image.info.get("progressive"))) + _tile_bytes(image)
+    if needed > most.memory:
+        raise ValueError(f"{path} has {width} x {height} pixels, and to read it would take "
+                         f"{needed / 1e6:.0f} MB of memory, more than the limit of "
+                         f"{most.memory / 1e6:.0f} MB; scale it down, or set MINIFCN_MEGABYTES")
+
+
+def _tile_bytes(image: Image.Image) -> int:
+    """Of a TIFF file's tiles, which may be much larger than its picture."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return 0
+    width, height = (_whole(tags.get(tag)) for tag in (322, 323))
+    return width * height * 4 * max(1, _whole(tags.get(277)))
+
+
+def _whole(value) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+class Limits(NamedTuple):
+    """Of an image: ``pixels``, and bytes of ``memory`` that reading it may take."""
+
+    pixels: int
+    memory: int
+
+
+def limits() -> Limits:
+    """The limits in force: `PIXEL_LIMIT` and `MEMORY_LIMIT`, or what the user has set.
+
+    ``MINIFCN_MEGAPIXELS`` and ``MINIFCN_MEGABYTES`` are read from the environment.
+
+    Raises
+    ------
+    ValueError
+        One of them is not a number above 0.
+
+    Examples
+    --------
+    >>> limits()
+    Limits(pixels=100000000, memory=500000000)
+    """
+    return Limits(_millions("MINIFCN_MEGAPIXELS", PIXEL_LIMIT),
+                  _millions("MINIFCN_MEGABYTES", MEMORY_LIMIT))
+
+
+def _millions(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        number = float(text)
+        if not 0 < number < 1e9:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; it should be a number above 0, such as "
+                         f"{default / 1e6:g}") from None
+    return round(number * 1e6)
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ORIENTATION, 1)
-    except (SyntaxError, ValueError, EOFError, OSError):
+    except Exception:
         return 1    # a broken EXIF block says nothing about the pixels, which are fine
 
 

@@ -14,27 +14,26 @@ Sources: labelme's documentation of its JSON, version 5 and later; the COCO data
 from __future__ import annotations
 
 import base64
-import binascii
-import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from minifcn import progress
-from minifcn.data.images import FORMATS, PIXEL_LIMIT, read_labels, write_mask
-from minifcn.files import written_whole
-from minifcn.palette import CITYSCAPES, VOID_NAMES, voc_palette
+from minifcn.data.images import BAND, image_size, read_labels, read_png, write_mask
+from minifcn.files import read_text, untrusted, written_whole
+from minifcn.palette import CITYSCAPES, VOID_NAMES, check_class_names, voc_palette
 
 KINDS = ("labelme", "coco", "cityscapes")
 IGNORE = 255
 BACKGROUND = "background"
 CLASS_TABLE = "classes.txt"
+ANNOTATIONS = 2**29         # bytes of a JSON file; COCO's own have 450 MB
 
 Paint = Callable[[np.ndarray, int], None]       # sets a region of a label map to a value
 
@@ -105,7 +104,12 @@ def import_annotations(source: str | Path, out: str | Path, kind: str | None = N
     ValueError
         Naming the file: not of this kind, a region outside of the classes, sizes that disagree.
     """
-    source, out = Path(source), Path(out)
+    with untrusted(source):
+        return _import(Path(source), Path(out), kind, class_names, images, validation, seed, quiet)
+
+
+def _import(source: Path, out: Path, kind, class_names, images, validation, seed, quiet
+            ) -> Imported:
     if not source.exists():
         raise ValueError(f"there is no file or folder {source}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -135,9 +139,9 @@ def import_annotations(source: str | Path, out: str | Path, kind: str | None = N
         raise ValueError(f"{source} has {len(names)} classes; 2 to {IGNORE} are possible")
     _check_names(pictures, names)
     splits = _splits(pictures, validation, seed)
-    temporary = out.with_name(f".{out.name}.tmp")
+    check_class_names(names)
+    temporary = out.with_name(f".{os.urandom(6).hex()}.tmp")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         _write(temporary, pictures, splits, names, kind, quiet)
         if out.exists():
             out.rmdir()
@@ -249,8 +253,11 @@ def _labelme_area(shape: dict, kind: str, size: tuple[int, int], path: Path) -> 
 
 def _disc(x: float, y: float, radius: float) -> Paint:
     def paint(labels: np.ndarray, value: int) -> None:
-        rows, columns = np.ogrid[:labels.shape[0], :labels.shape[1]]
-        labels[(rows + 0.5 - y) ** 2 + (columns + 0.5 - x) ** 2 <= radius ** 2] = value
+        columns = np.arange(labels.shape[1])
+        for top in range(0, len(labels), BAND):
+            band = labels[top:top + BAND]
+            rows = np.arange(top, top + len(band))[:, None]
+            band[(rows + 0.5 - y) ** 2 + (columns + 0.5 - x) ** 2 <= radius ** 2] = value
 
     return paint
 
@@ -270,11 +277,8 @@ def _patch(mask: np.ndarray, corner: tuple[float, float], size: tuple[int, int],
 
 def _png(text: str, path: Path) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as png:
-            if png.width * png.height > PIXEL_LIMIT:
-                raise ValueError("it has too many pixels")
-            return np.array(png.convert("L")) > 0
-    except (binascii.Error, ValueError, OSError, SyntaxError) as error:
+        return read_png(base64.b64decode(text, validate=True)) > 0
+    except ValueError as error:
         raise ValueError(f"{path} has a mask that is no PNG ({error})") from error
 
 
@@ -395,6 +399,9 @@ def _whole(path: Path, ids: np.ndarray, size: tuple[int, int]) -> Paint:
         if stored.shape != size:
             raise ValueError(f"{path} has {stored.shape[1]} x {stored.shape[0]} pixels, its image "
                              f"{size[1]} x {size[0]}")
+        if stored.min() < 0 or stored.max() > 255:
+            raise ValueError(f"{path} has the label {max(stored.max(), -stored.min())}; those of "
+                             "Cityscapes are 0 to 255")
         labels[:] = ids[stored]
 
     return paint
@@ -407,7 +414,7 @@ def _whole(path: Path, ids: np.ndarray, size: tuple[int, int]) -> Paint:
 
 def _json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(path, ANNOTATIONS))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -433,7 +440,7 @@ def _class_name(name: str) -> str | None:
 def _points(values: list, path: Path) -> list[tuple[float, float]]:
     try:
         points = [(float(x), float(y)) for x, y in values]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} has points that are not pairs of numbers") from error
     if not all(math.isfinite(number) and abs(number) < 1e6 for point in points for number in point):
         raise ValueError(f"{path} has a point that lies nowhere near an image")
@@ -452,9 +459,11 @@ def _polygons(polygons: Sequence[Sequence[tuple[float, float]]]) -> Paint:
             xs, ys = zip(*polygon)
             left, right = (int(np.clip(x, 0, width)) for x in (min(xs), math.ceil(max(xs))))
             top, bottom = (int(np.clip(y, 0, height)) for y in (min(ys), math.ceil(max(ys))))
-            rows, columns = np.mgrid[top:bottom, left:right] + 0.5
-            inside = Outline(polygon).contains_points(np.stack([columns.ravel(), rows.ravel()], 1))
-            labels[top:bottom, left:right][inside.reshape(rows.shape)] = value
+            outline = Outline(polygon)
+            for first in range(top, bottom, BAND):
+                rows, columns = np.mgrid[first:min(first + BAND, bottom), left:right] + 0.5
+                inside = outline.contains_points(np.stack([columns.ravel(), rows.ravel()], 1))
+                labels[first:first + len(rows), left:right][inside.reshape(rows.shape)] = value
 
     return paint
 
@@ -469,11 +478,4 @@ def _size_of(image: Path, named_by: Path) -> tuple[int, int]:
     """(h, w) from the header of an image, before anything is decoded."""
     if not image.is_file():
         raise ValueError(f"{named_by} is about the image {image}, which does not exist")
-    try:
-        with Image.open(image, formats=FORMATS) as opened:
-            width, height = opened.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{image} is not an image that can be read: {error}") from error
-    if width * height > PIXEL_LIMIT:
-        raise ValueError(f"{image} has {width * height:,} pixels, more than {PIXEL_LIMIT:,}")
-    return height, width
+    return image_size(image, upright=False)

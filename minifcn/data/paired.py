@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.data.images import SUFFIXES, read_image, read_labels
+from minifcn.data.images import SUFFIXES, limits, read_image, read_labels
+from minifcn.palette import check_class_names
+
+MOST_SCENES = 2**31
 
 
 class Legend(NamedTuple):
@@ -90,8 +93,10 @@ class PairedFiles(DataSet):
     def __init__(self, pairs: list[tuple[Path, Path]], class_names: Sequence[str],
                  palette: np.ndarray, ignore: int, void: np.ndarray | None = None,
                  relabel: Mapping[int, int] | None = None) -> None:
+        if not -2**31 <= ignore < 2**31:
+            raise ValueError(f"ignore is {ignore}; a label has at most 32 bits")
         self.pairs = pairs
-        self.class_names = list(class_names)
+        self.class_names = check_class_names(class_names)
         self.palette = np.asarray(palette, dtype=np.uint8)
         self.ignore = ignore
         self._void = void
@@ -116,11 +121,25 @@ class PairedFiles(DataSet):
             labels = read_labels(path, np.concatenate([self.palette, self._void]), ids)
         if self._relabel:
             stored = labels
-            labels = stored.copy()
+            labels = stored.astype(np.int64)
             for old, new in self._relabel.items():
                 labels[stored == old] = new
         check_labels(labels, len(self.class_names), self.ignore, path)
         return labels
+
+
+def check_scenes(count: int, size: tuple[int, int], seed: int) -> None:
+    """Raise ValueError for generated scenes that cannot be: their number, (h, w) and seed."""
+    if count < 1:
+        raise ValueError(f"count has to be at least 1, not {count}")
+    if count > MOST_SCENES:
+        raise ValueError(f"count has to be at most {MOST_SCENES:,}, not {count}")
+    if min(size) < 1:
+        raise ValueError(f"size is (h, w) of at least 1 pixel, not {size}")
+    if size[0] * size[1] > limits().pixels:
+        raise ValueError(f"size is (h, w) of at most {limits().pixels:,} pixels, not {size}")
+    if seed < 0:
+        raise ValueError(f"seed has to be at least 0, not {seed}")
 
 
 def check_sizes(image_path: Path, image: tuple[int, ...], labels_path: Path,

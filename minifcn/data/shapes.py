@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minifcn.data.paired import DataSet, Sample
+from minifcn.data.paired import DataSet, Sample, check_scenes
 from minifcn.palette import SHAPES
 
 # Each shape is a distance in pixels, negative inside, of the place (u, v) in the shape's own
@@ -45,12 +45,7 @@ class Shapes(DataSet):
 
     def __init__(self, count: int = 1000, size: tuple[int, int] = (96, 96), seed: int = 0,
                  shapes: tuple[int, int] = (4, 8), noise: float = 8.0) -> None:
-        if count < 1:
-            raise ValueError(f"count has to be at least 1, not {count}")
-        if min(size) < 1:
-            raise ValueError(f"size is (h, w) of at least 1 pixel, not {size}")
-        if seed < 0:
-            raise ValueError(f"seed has to be at least 0, not {seed}")
+        check_scenes(count, size, seed)
         if not 0 <= shapes[0] <= shapes[1]:
             raise ValueError(f"shapes is (fewest, most), not {shapes}")
         self.count, self.size, self.seed = count, (int(size[0]), int(size[1])), seed

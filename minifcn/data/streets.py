@@ -11,7 +11,7 @@ import random
 import numpy as np
 
 from minifcn.data.canvas import VOID
-from minifcn.data.paired import DataSet, Sample
+from minifcn.data.paired import DataSet, Sample, check_scenes
 from minifcn.data.scenery import Street
 from minifcn.palette import CAMVID
 
@@ -43,12 +43,7 @@ class Streets(DataSet):
 
     def __init__(self, count: int = 1000, size: tuple[int, int] = (120, 160),
                  seed: int = 0) -> None:
-        if count < 1:
-            raise ValueError(f"count has to be at least 1, not {count}")
-        if min(size) < 1:
-            raise ValueError(f"size is (h, w) of at least 1 pixel, not {size}")
-        if seed < 0:
-            raise ValueError(f"seed has to be at least 0, not {seed}")
+        check_scenes(count, size, seed)
         self.count, self.size, self.seed = count, (int(size[0]), int(size[1])), seed
         self.class_names = list(CAMVID)
         self.palette = np.array(list(CAMVID.values()), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minifcn import progress
 from minifcn.data.images import image_size
-from minifcn.data.paired import DataSet, PairedFiles, check_sizes
+from minifcn.data.paired import DataSet, PairedFiles, check_labels, check_sizes
 
 SHOWN = 10      # faults that are printed
 
@@ -96,6 +96,7 @@ def _look_at(data: DataSet, index: int) -> tuple[tuple[int, int], np.ndarray]:
     """(h, w) and labels of a sample; ValueError if they do not fit."""
     if not isinstance(data, PairedFiles):
         sample = data[index]
+        check_labels(sample.labels, len(data.class_names), data.ignore, sample.name)
         return sample.image.shape[:2], sample.labels
     image_path, labels_path = data.pairs[index]
     size, labels = image_size(image_path), data.read_labels(index)

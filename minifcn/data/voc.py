@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from minifcn.data.paired import PairedFiles, existing, images_in
+from minifcn.files import read_text, shortened, untrusted
 from minifcn.palette import VOC_NAMES, voc_palette
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -44,15 +45,17 @@ class VOC(PairedFiles):
         if lists is None:
             raise ValueError(f"no VOC{year} in {folder}: give the path of VOCdevkit, or of "
                              f"VOC{year} with {LISTS}, JPEGImages and SegmentationClass")
-        names = _names(lists / f"{split}.txt")
         root = lists.parent.parent
         images = images_in(root / "JPEGImages")
         labels = images_in(root / "SegmentationClass")
+        with untrusted(lists):
+            names = _names(lists / f"{split}.txt")
         for files, kind in ((images, "JPEGImages"), (labels, "SegmentationClass")):
             missing = [name for name in names if name not in files]
             if missing:
-                raise ValueError(f"{lists / split}.txt names {missing[0]}, which is not in "
-                                 f"{root / kind} ({len(missing)} of {len(names)} are missing)")
+                raise ValueError(f"{lists / split}.txt names {shortened(missing[0], 80)}, which is "
+                                 f"not in {root / kind} ({len(missing)} of {len(names)} are "
+                                 "missing)")
         super().__init__([(images[name], labels[name]) for name in names], VOC_NAMES,
                          voc_palette(21), ignore=255, void=np.array([[224, 224, 192]]))
 
@@ -61,7 +64,7 @@ def _names(path: Path) -> list[str]:
     if not path.is_file():
         others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt")))
         raise ValueError(f"there is no list {path}; the splits there are: {others or 'none'}")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     names = [line.split()[0] for line in lines if line.strip()]
     if not names:
         raise ValueError(f"the list {path} is empty")

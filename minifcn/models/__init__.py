@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minifcn.files import untrusted
 from minifcn.models import files
 from minifcn.models.fcn import FCN
 from minifcn.models.preprocessing import Preprocessing
@@ -22,4 +23,5 @@ def load(path: str | Path) -> FCN | VGG16:
     FileNotFoundError, ValueError
         If the file is missing, cut off, or not a checkpoint; in one sentence that names it.
     """
-    return files.build(files.read(path), path, KINDS)
+    with untrusted(path):
+        return files.build(files.read(path), path, KINDS)

@@ -16,11 +16,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from minifcn.files import written_whole
+from minifcn.files import check_header, written_whole
 from minifcn.layers import hollow
 from minifcn.models.config import check_config
 from minifcn.models.preprocessing import Preprocessing
 from minifcn.ops.checks import dense
+from minifcn.palette import check_class_names
 
 FORMAT = "minifcn 1"
 STATE = "training/"
@@ -100,6 +101,7 @@ def read(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    check_header(path)
     try:
         file = safe_open(path, framework="numpy")
         text = (file.metadata() or {}).get("minifcn")
@@ -112,7 +114,7 @@ def read(path: str | Path) -> Checkpoint:
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, this program reads {FORMAT!r}")
         return Checkpoint(str(about["kind"]), dict(about["config"]),
-                          [str(name) for name in about["class_names"]],
+                          check_class_names(about["class_names"]),
                           np.array(about["palette"], np.uint8).reshape(-1, 3),
                           Preprocessing.from_dict(about["preprocessing"]),
                           dict(about["state"]), file)
@@ -149,7 +151,11 @@ def build(checkpoint: Checkpoint, path: str | Path, kinds: dict[str, type]):
     try:
         for layer in model.layers:
             for key in layer.parameters:
-                array = checkpoint.file.get_tensor(f"{layer.name}.{key}")
+                name = f"{layer.name}.{key}"
+                array = checkpoint.file.get_tensor(name)
+                if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+                    raise ValueError(f"{path}: {name} holds NaN or infinity: its training "
+                                     "diverged, or the file is damaged")
                 layer.parameters[key] = dense(array.astype(model.dtype, copy=False))
     except MemoryError as error:
         raise ValueError(f"{path} holds a network too large for this machine's memory") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minifcn.files import shortened
 from minifcn.plotting.pictures import rendered, write_picture
 
 SMOOTHING = 40      # the smooth curve is a mean over one part in so many of the run
@@ -66,7 +67,8 @@ def draw_curves(folder: str | Path) -> None:
     """Draw ``log.csv`` and ``validation.csv`` of a run's folder as its ``curves.png``."""
     folder = Path(folder)
     log, validation = _columns(folder / "log.csv"), _columns(folder / "validation.csv")
-    write_picture(folder / "curves.png", rendered(run_figure(log, validation, folder.name)))
+    write_picture(folder / "curves.png", rendered(
+        run_figure(log, validation, shortened(folder.name, 100))))
 
 
 def loss_figure(losses: Mapping[str, Sequence[float]], stages: Sequence[int] = ()):

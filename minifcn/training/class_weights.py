@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minifcn.data import check_labels
+
 
 def median_frequency(label_maps: Iterable[np.ndarray], classes: int, ignore: int) -> np.ndarray:
     """Median-frequency weights: the median of all classes' frequencies, divided by the class's own.
@@ -31,6 +33,7 @@ def median_frequency(label_maps: Iterable[np.ndarray], classes: int, ignore: int
     pixels = np.zeros(classes, np.int64)
     shown_in = np.zeros(classes, np.int64)
     for labels in label_maps:
+        check_labels(labels, classes, ignore, "a label map")
         counts = np.bincount(labels[labels != ignore].ravel(), minlength=classes)[:classes]
         pixels += counts
         shown_in[counts > 0] += labels.size

@@ -144,6 +144,8 @@ class Adam:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what ``state`` gave. Raises ValueError if it belongs to other parameters."""
+        if "steps" in state and not (state["steps"] >= 0).all():
+            raise ValueError("the optimizer's state has a negative number of steps")
         _copy_state(self.state(), state)
 
 
@@ -164,11 +166,16 @@ def check_gradients(parameters: Mapping[str, np.ndarray],
 
 def _copy_state(own: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> None:
     different = [name for name in {**own, **given}
-                 if name not in own or name not in given or own[name].shape != given[name].shape]
+                 if name not in own or name not in given or own[name].shape != given[name].shape
+                 or own[name].dtype != given[name].dtype or not _finite(given[name])]
     if different:
         raise ValueError(f"the optimizer's state does not fit the parameters: {_names(different)}")
     for name, array in own.items():
         array[...] = given[name]
+
+
+def _finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
 def _require(holds: bool, name: str, value: float, expected: str) -> None:

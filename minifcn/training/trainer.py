@@ -12,18 +12,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
 from minifcn import ops, progress
 from minifcn.data import Augmentation, Batch, Sample, make_batch
+from minifcn.files import held
 from minifcn.plotting import draw_curves
 from minifcn.training import checkpoints
-from minifcn.training.checkpoints import Progress, RunState
+from minifcn.training.checkpoints import MOST_STEPS, Progress, RunState
 from minifcn.training.log import Log, event_writer
 from minifcn.training.metrics import MEANS, Metrics, confusion_matrix
 from minifcn.training.optimizers import SGD, Adam
@@ -32,6 +34,9 @@ from minifcn.training.schedules import SCHEDULES
 LAST, BEST = "last.safetensors", "best.safetensors"
 NO_CHANGE = Augmentation()
 SAVE_SECONDS = 300      # at most so much work is lost when the power fails
+RANGES = {"steps": (1, MOST_STEPS), "batch": (1, 10_000), "accumulate": (1, 10_000),
+          "seed": (0, 2**62), "evaluate_every": (0, MOST_STEPS), "patience": (0, MOST_STEPS)}
+MOST_IMAGES = 10**7     # their order is drawn for each epoch
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,23 @@ class Recipe:
     patience: int = 0
 
     def __post_init__(self):
-        for name in ("steps", "batch", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("seed", "evaluate_every", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise ValueError(f"{name} must be a whole number, not {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+            if value > most:
+                raise ValueError(f"{name} must be at most {most:,}, not {value}")
+        for name in ("rate", "momentum", "decay"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number, not {value!r}")
+        if self.class_weights is not None and not all(
+                isinstance(weight, Real) and 0 <= weight < math.inf
+                for weight in self.class_weights):
+            raise ValueError("class_weights must be finite numbers of at least 0, "
+                             f"not {self.class_weights}")
         choices = {"optimizer": ("sgd", "adam"), "schedule": tuple(SCHEDULES),
                    "reduction": ("mean", "sum", "sum_per_image")}
         for name, known in choices.items():
@@ -92,13 +108,22 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict) -> Recipe:
-        """The inverse of ``dataclasses.asdict``, also after a passage through JSON."""
+        """The inverse of ``dataclasses.asdict``, also after a passage through JSON.
+
+        Raises
+        ------
+        ValueError
+            Something is missing, unknown, or not what it should be.
+        """
         def tuples(fields: dict) -> dict:
             return {name: tuple(value) if isinstance(value, list) else value
                     for name, value in fields.items()}
 
-        augmentation = Augmentation(**tuples(values["augmentation"]))
-        return cls(**{**tuples(values), "augmentation": augmentation})
+        try:
+            augmentation = Augmentation(**tuples(values["augmentation"]))
+            return cls(**{**tuples(values), "augmentation": augmentation})
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"a recipe is damaged: {error!r}") from error
 
 
 class Diverged(ValueError):
@@ -173,6 +198,9 @@ class Trainer:
         for each in (data, validation):
             if each is not None:
                 check_classes(model, each)
+        if not 1 <= len(data) <= MOST_IMAGES:
+            raise ValueError(f"a data set to train on has 1 to {MOST_IMAGES:,} images, not "
+                             f"{len(data):,}")
         if recipe.class_weights is not None and len(recipe.class_weights) != model.classes:
             raise ValueError(f"the model has {model.classes} classes, the recipe "
                              f"{len(recipe.class_weights)} class weights")
@@ -216,9 +244,8 @@ class Trainer:
         OSError
             If a file cannot be written; the last checkpoint stays as it is.
         """
-        with (self._open_folder(), ThreadPoolExecutor(1) as loader, self._interruptible(),
-              self._bar() as bar):
-            upcoming = loader.submit(self.samples, self.progress.step)
+        with self._open_folder(), self._interruptible(), self._bar() as bar:
+            upcoming = None
             while True:
                 if self._evaluation_is_due():
                     self._evaluate()
@@ -231,12 +258,16 @@ class Trainer:
                                       f"{self.recipe.steps}", self._signal)
                 if self.done:
                     break
+                step = self.progress.step
                 try:
-                    samples = upcoming.result()
+                    samples = self._wait(upcoming or in_background(self.samples, step))
                 except (ValueError, OSError):       # of a file: correct it, and resume here
                     self._save()
                     raise
-                upcoming = loader.submit(self.samples, self.progress.step + 1)
+                if samples is None:
+                    continue
+                upcoming = in_background(self.samples, step + 1) \
+                    if step + 1 < self.recipe.steps else None
                 loss = self._train(samples)
                 if self.progress.step % self._epoch == 0 and not self._evaluation_is_due():
                     self._tell("")
@@ -262,6 +293,14 @@ class Trainer:
     def stop(self, signal_number: int = signal.SIGINT) -> None:
         """From any thread: let ``run`` save and stop after the present step."""
         self._signal = signal_number
+
+    def _wait(self, loaded: Future):
+        """What is loaded in another thread; None if a signal comes first, whatever hangs there."""
+        while self._signal is None:
+            wait([loaded], timeout=0.2)     # in short steps, so that a signal is heard
+            if loaded.done():
+                return loaded.result()
+        return None
 
     def samples(self, step: int) -> list[Sample]:
         """The augmented samples of a step, a function of the seed and the step only."""
@@ -350,10 +389,14 @@ class Trainer:
     def _evaluate(self) -> None:
         """Evaluate, unless a signal comes in between: then it is done after resuming."""
         confusion = np.zeros((self.model.classes,) * 2, np.int64)
-        for sample in self.validation:
-            confusion += confusion_of(self.model, sample, self.validation.ignore)
-            if self._signal is not None:
+        upcoming = in_background(self.validation.__getitem__, 0)
+        for index in range(len(self.validation)):
+            sample = self._wait(upcoming)
+            if sample is None:
                 return
+            if index + 1 < len(self.validation):
+                upcoming = in_background(self.validation.__getitem__, index + 1)
+            confusion += confusion_of(self.model, sample, self.validation.ignore)
         self.metrics = Metrics.from_confusion(confusion, self.data.class_names)
         self.progress.evaluated = self.progress.step
         best = self.progress.best is None or self.metrics.mean_iu > self.progress.best
@@ -390,9 +433,17 @@ class Trainer:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._new and (self.folder / LAST).exists():
-            raise ValueError(f"{self.folder} holds a run already; continue it with --resume, "
-                             "or choose another folder")
+        with held(self.folder):
+            if self._new:
+                refuse_run(self.folder)
+            elif (self.folder / LAST).exists():
+                now = checkpoints.read_progress(self.folder / LAST)
+                if now != self.progress:
+                    raise ValueError(f"another process has trained the run in {self.folder} to "
+                                     f"step {now.step} meanwhile; continue it from there")
+            yield from self._continue_logs()
+
+    def _continue_logs(self) -> Iterator[None]:
         for left_behind in self.folder.glob(".*.tmp.*"):        # by a process that was killed
             left_behind.unlink()
         # What was written after the checkpoint does not count. The step tells files of one second
@@ -459,6 +510,38 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def in_background(function: Callable, *arguments) -> Future:
+    """Call a function in another thread, for which nobody waits when the process ends."""
+    future = Future()
+
+    def work():
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:      # whoever asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise ValueError if a folder holds a run that has come further than its first step.
+
+    One that has not, as after a mistake in its options, may be begun anew.
+    """
+    path = folder / LAST
+    if path.exists() and checkpoints.read_progress(path).step > 0:
+        raise ValueError(f"{folder} holds a run already; continue it with --resume, or choose "
+                         "another folder")
+
+
+def in_use(folder: Path) -> None:
+    """Raise ValueError if another process trains the run in a folder now."""
+    if folder.is_dir():
+        with held(folder):
+            pass
 
 
 @functools.lru_cache(maxsize=2)
