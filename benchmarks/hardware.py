@@ -10,8 +10,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minifcn.ops.compiling import compiled
-from minifcn.ops.fast.gemm import DEPTH, NO_FLOOR, multiply_panel
-from minifcn.ops.fast.vectors import CACHED, DENSE, ZERO, Vectors, tile_columns, tile_of
+from minifcn.ops.fast.gemm import DEPTH, NO_FLOOR, Result, matrix, multiply_panel
+from minifcn.ops.fast.vectors import Vectors, tile_of
 from minifcn.ops.threads import set_threads
 from minifcn.training.kernels import sgd_step
 
@@ -56,11 +56,9 @@ def core_peak(seconds: float = 0.3) -> float:
 
 
 @compiled
-def _repeat_panel(repeats, rows, depth, a, b, c, floor):
-    width = tile_columns(c)
+def _repeat_panel(repeats, rows, depth, a, b, result):
     for _ in range(repeats):
-        multiply_panel(rows, width, depth, a, ZERO, depth, DENSE, b, ZERO, b, ZERO, width,
-                       c, ZERO, width, c, ZERO, width, floor, CACHED)
+        multiply_panel(rows, b.row, depth, a, b, b, result)
 
 
 def micro_kernel_peak(dtype: str = "float32", seconds: float = 0.3) -> float:
@@ -70,15 +68,16 @@ def micro_kernel_peak(dtype: str = "float32", seconds: float = 0.3) -> float:
     multiply-add counts as two. The best of several runs: other work on the machine only slows.
     """
     tile = tile_of(dtype)
-    a = np.ones(tile.rows * DEPTH, dtype)
-    b = np.ones(DEPTH * tile.columns, dtype)
-    c = np.zeros(tile.rows * tile.columns, dtype)
-    repeats, floor = 2000, c.dtype.type(NO_FLOOR)
-    _repeat_panel(1, tile.rows, DEPTH, a, b, c, floor)
+    a = matrix(np.ones((tile.rows, DEPTH), dtype))
+    b = matrix(np.ones((DEPTH, tile.columns), dtype))
+    c = matrix(np.zeros((tile.rows, tile.columns), dtype))
+    result = Result(c, c, np.dtype(dtype).type(NO_FLOOR), False)
+    repeats = 2000
+    _repeat_panel(1, tile.rows, DEPTH, a, b, result)
     best, end = 0.0, time.perf_counter() + seconds
     while best == 0.0 or time.perf_counter() < end:
         begin = time.perf_counter()
-        _repeat_panel(repeats, tile.rows, DEPTH, a, b, c, floor)
+        _repeat_panel(repeats, tile.rows, DEPTH, a, b, result)
         duration = time.perf_counter() - begin
         best = max(best, 2 * repeats * tile.rows * tile.columns * DEPTH / duration)
     return best

@@ -46,9 +46,8 @@ def minifcn_operation(layer, x, weight, bias, dy):
     if not layer.relu:
         return (lambda: ops.conv2d_forward(x, weight, bias, 1, layer.padding),
                 lambda: ops.conv2d_backward(dy, x, weight, 1, layer.padding))
-    prepared = ops.prepare_conv2d(weight, 1, layer.padding)
-    y = ops.conv2d_relu_forward(x, weight, bias, 1, layer.padding, prepared)
-    return (lambda: ops.conv2d_relu_forward(x, weight, bias, 1, layer.padding, prepared),
+    y = ops.conv2d_relu_forward(x, weight, bias, 1, layer.padding)
+    return (lambda: ops.conv2d_relu_forward(x, weight, bias, 1, layer.padding),
             lambda: ops.conv2d_relu_backward(dy, y, x, weight, 1, layer.padding,
                                              need_dx=layer.source != network.INPUT))
 

@@ -29,7 +29,7 @@ from minifcn.data.images import (
     resize_labels,
 )
 from minifcn.files import written_whole
-from minifcn.models.bands import batches, forward_bytes, largest_tile, predict_scores, softmax
+from minifcn.models.tiling import batches, forward_bytes, largest_tile, predict_scores, softmax
 
 MANIFEST = "manifest.csv"
 MASK, OVERLAY, PROBABILITIES = ".png", "_overlay.png", "_probabilities.npy"

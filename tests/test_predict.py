@@ -14,7 +14,7 @@ from minifcn import predicting
 from minifcn.cli import main
 from minifcn.data import images as reading
 from minifcn.data import read_image, read_labels
-from minifcn.models import bands
+from minifcn.models import tiling
 from tests.test_cli import contents, fails
 
 RNG = np.random.default_rng(5)
@@ -92,9 +92,9 @@ def test_grey_and_turned_pillow_images_are_seen_as_a_viewer_shows_them(model):
 def test_equal_pictures_go_through_together_and_get_the_same_bits(model, engine, monkeypatch):
     sizes = [(1, 1)] * 2 + [(20, 13)] * 3 + [(13, 20)] + [(20, 13)] * 2
     pictures = [noise(*size) for size in sizes]
-    scores = [next(bands.predict_scores(model, picture))[1] for picture in pictures]
-    together = [scores for batch in bands.batches(model, pictures)
-                for scores in next(bands.predict_scores(model, np.stack(batch)))[1]]
+    scores = [next(tiling.predict_scores(model, picture))[1] for picture in pictures]
+    together = [scores for batch in tiling.batches(model, pictures)
+                for scores in next(tiling.predict_scores(model, np.stack(batch)))[1]]
     for one, other in zip(scores, together):
         np.testing.assert_array_equal(one, other)
     passes, forward = [], model.forward
@@ -107,11 +107,11 @@ def test_equal_pictures_go_through_together_and_get_the_same_bits(model, engine,
 
 def test_a_batch_holds_what_fits(model):
     pictures = [noise(40, 40)] * 40
-    sizes = [len(batch) for batch in bands.batches(model, pictures)]
-    assert sum(sizes) == 40 and max(sizes) == bands.MOST
-    few = bands.batches(model, pictures, 3 * bands.forward_bytes(model, 40, 40))
+    sizes = [len(batch) for batch in tiling.batches(model, pictures)]
+    assert sum(sizes) == 40 and max(sizes) == tiling.MOST
+    few = tiling.batches(model, pictures, 3 * tiling.forward_bytes(model, 40, 40))
     assert {len(batch) for batch in few} == {3, 1}
-    assert {len(batch) for batch in bands.batches(model, pictures, 1)} == {1}
+    assert {len(batch) for batch in tiling.batches(model, pictures, 1)} == {1}
 
 
 # -- which pictures -------------------------------------------------------------------------------

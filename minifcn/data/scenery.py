@@ -504,10 +504,11 @@ class Street:
                 for hub in (z + 0.19 * length, z + 0.8 * length):
                     canvas.face([(seen, .33 + .33 * up, hub + .33 * along)
                                  for along, up in OCTAGON], dark)
-        self.near_end(z, left, right, outline, away, surface, back, dark, window)
+        self.near_end(z, (left, right), outline, away, surface, (back, dark, window))
 
-    def near_end(self, z, left, right, outline, away, surface, back, dark, window) -> None:
+    def near_end(self, z, sides, outline, away, surface, colours) -> None:
         """The end of a car that looks at the camera: wheels, glass, lights, number plate."""
+        (left, right), (back, dark, window) = sides, colours
         front, middle = self.canvas.front, (left + right) / 2
         top, high = max(up for _, up in outline), min(outline[1][1], 1.3)
         for edge in (left, right - 0.22):

@@ -80,6 +80,7 @@ def agreement(
     analytic: float,
     step: float,
     tolerance: Tolerance,
+    *,
     largest: float = 1.0,
     mind_kinks: bool = True,
 ) -> tuple[float, bool, bool]:
@@ -156,8 +157,8 @@ def compare_elements(
                 gradient[index],
                 h[index],
                 tolerance,
-                largest,
-                mind_kinks,
+                largest=largest,
+                mind_kinks=mind_kinks,
             )
             direction[index] = 0
         elements.append(Element(index, numerical, agrees, crosses))

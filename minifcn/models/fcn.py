@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 import numpy as np
 
 from minifcn.layers import BilinearUpsample, Conv2d, ConvTranspose2d, Dropout
-from minifcn.models.bands import batches, predict_scores, softmax
 from minifcn.models.geometry import GEOMETRIES, UPSAMPLING, Crop, plan
 from minifcn.models.network import Network
 from minifcn.models.summary import Summary, summarise
+from minifcn.models.tiling import batches, predict_scores, softmax
 from minifcn.models.vgg import FC6_SIZE, STAGES, Backbone, dropout_seed_of, scaled, scaled_fc
 from minifcn.ops.memory import empty
 

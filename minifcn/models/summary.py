@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minifcn.layers import Conv2d, ConvTranspose2d, MaxPool2d
-from minifcn.models.bands import INDEX_BYTES, forward_bytes, largest_tile
 from minifcn.models.geometry import plan
+from minifcn.models.tiling import INDEX_BYTES, forward_bytes, largest_tile
 
 
 class Row(NamedTuple):

@@ -6,6 +6,8 @@ the dtype of the weight: the number of threads cannot be seen in the bits.
 """
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minifcn.ops.checks import dense
@@ -15,25 +17,45 @@ from minifcn.ops.threads import parallel, shared
 BLOCK = 1 << 14     # values: small enough to share out evenly, large enough not to count
 
 
+class Sgd(NamedTuple):
+    """Numbers of a step, in the dtype of the weight."""
+
+    rate: float
+    momentum: float
+    decay: float
+
+
+class Adam(NamedTuple):
+    """The same; ``scale`` corrects for the mean of squares that started at zero."""
+
+    rate: float
+    gain1: float
+    gain2: float
+    scale: float
+    epsilon: float
+    decay: float
+
+
 @compiled
-def _sgd_block(weight, gradient, velocity, rate, momentum, decay):
+def _sgd_block(weight, gradient, velocity, numbers):
+    rate, momentum, decay = numbers
     for i in range(weight.size):
         velocity[i] = momentum * velocity[i] + rate * (gradient[i] + decay * weight[i])
         weight[i] -= velocity[i]
 
 
 @parallel
-def _sgd(thread, begin, end, weight, gradient, velocity, rate, momentum, decay):
+def _sgd(thread, begin, end, weight, gradient, velocity, numbers):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
-        _sgd_block(weight[start:stop], gradient[start:stop], velocity[start:stop],
-                   rate, momentum, decay)
+        _sgd_block(weight[start:stop], gradient[start:stop], velocity[start:stop], numbers)
 
 
 @compiled
-def _adam_block(weight, gradient, first, second, rate, gain1, gain2, scale, epsilon, decay):
+def _adam_block(weight, gradient, first, second, numbers):
+    rate, gain1, gain2, scale, epsilon, decay = numbers
     for i in range(weight.size):
         g = gradient[i] + decay * weight[i]
         first[i] += gain1 * (g - first[i])
@@ -42,14 +64,13 @@ def _adam_block(weight, gradient, first, second, rate, gain1, gain2, scale, epsi
 
 
 @parallel
-def _adam(thread, begin, end, weight, gradient, first, second, rate, gain1, gain2, scale, epsilon,
-          decay):
+def _adam(thread, begin, end, weight, gradient, first, second, numbers):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
         start, stop = task * BLOCK, min((task + 1) * BLOCK, weight.size)
         _adam_block(weight[start:stop], gradient[start:stop], first[start:stop],
-                    second[start:stop], rate, gain1, gain2, scale, epsilon, decay)
+                    second[start:stop], numbers)
 
 
 def _in_place(array: np.ndarray) -> np.ndarray:
@@ -75,7 +96,7 @@ def sgd_step(weight: np.ndarray, gradient: np.ndarray, velocity: np.ndarray,
     rate, momentum, decay : float
     """
     _sgd(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1),
-         _in_place(velocity), *(weight.dtype.type(value) for value in (rate, momentum, decay)))
+         _in_place(velocity), Sgd(*map(weight.dtype.type, (rate, momentum, decay))))
 
 
 def adam_step(weight: np.ndarray, gradient: np.ndarray, first: np.ndarray, second: np.ndarray,
@@ -96,4 +117,4 @@ def adam_step(weight: np.ndarray, gradient: np.ndarray, first: np.ndarray, secon
     scalars = (rate / (1 - beta1**step), 1 - beta1, 1 - beta2, (1 - beta2**step) ** -0.5,
                epsilon, decay)
     _adam(-(-weight.size // BLOCK), _in_place(weight), dense(gradient).reshape(-1),
-          _in_place(first), _in_place(second), *(weight.dtype.type(value) for value in scalars))
+          _in_place(first), _in_place(second), Adam(*map(weight.dtype.type, scalars)))

@@ -245,10 +245,12 @@ def test_the_micro_kernel_writes_nothing_but_its_tile(dtype, stream):
         for columns in (1, tile.lanes - 1, tile.lanes, tile.columns - 1, tile.columns):
             room[:] = np.nan
             zeros = np.zeros(tile.columns, dtype)
-            gemm.multiply_panel(rows, columns, 9, a.reshape(-1), 0, 9, 1, b.reshape(-1), 0,
-                                b.reshape(-1), 0, 1,
-                                zeros, 0, 0, room.reshape(-1), 10 * room.shape[1] + tile.columns,
-                                room.shape[1], np.dtype(dtype).type(-np.inf), stream)
+            goal = gemm.Matrix(room.reshape(-1), 10 * room.shape[1] + tile.columns,
+                               room.shape[1], 1)
+            result = gemm.Result(goal, gemm.Matrix(zeros, 0, 0, 1),
+                                 np.dtype(dtype).type(-np.inf), stream)
+            gemm.multiply_panel(rows, columns, 9, gemm.matrix(a), gemm.matrix(b), gemm.matrix(b),
+                                result)
             inside = room[10:10 + rows, tile.columns:tile.columns + columns]
             close(inside, (a[:rows].astype(float) @ b)[:, :columns])
             inside[:] = np.nan
@@ -309,10 +311,10 @@ def test_large_weights_are_packed_piece_by_piece(case, monkeypatch):
 def test_many_places_are_summed_in_chunks(monkeypatch):
     """The direct weight gradient, with partial sums and with more places than are taken at once."""
     x, dy = random((2, 40, 30, 3)), random((2, 40, 30, 5), seed=1)
-    plan = direct.plan_of(x.shape, dy.shape, (3, 3), pair(1), pair(1))
+    plan = direct.extents_of(x.shape, dy.shape, (3, 3), pair(1), pair(1))
     right = backward(dy, x, np.zeros((3, 3, 3, 5)), 1, 1)[1]
     close(direct.gradient(plan, dy, x), right)
-    monkeypatch.setattr(direct, "CHUNKS", 1)
+    monkeypatch.setattr(direct, "WEIGHT_SUMS", 1)
     close(direct.gradient(plan, dy, x), right)
 
 

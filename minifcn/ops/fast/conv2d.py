@@ -20,8 +20,8 @@ from ..threads import parallel, shared
 from . import direct, winograd
 from .gemm import NO_FLOOR, multiply
 
-CHANNELS = 8        # at least, on both sides, for Winograd: with fewer, it saves nothing
-CHUNKS = 64         # of pixels, at most, each with its own partial sum of dbias
+LEAST_CHANNELS = 8      # on both sides, for Winograd: with fewer, it saves nothing
+BIAS_SUMS = 64          # of dbias, at most, each over a chunk of the pixels
 
 
 def _is_product(kernel: Pair, stride: Pair, padding: Pair) -> bool:
@@ -34,9 +34,10 @@ def _pays(shape, kernel: Pair, stride: Pair, y_shape) -> bool:
     (_, rows, columns, filters), taps = y_shape, kernel.rows
     if stride != (1, 1) or kernel.rows != kernel.columns or not winograd.suits(taps):
         return False
-    step = winograd.N + 1 - taps
+    step = winograd.outputs_of_tile(taps)
     products = winograd.N ** 2 * -(-rows // step) * -(-columns // step)
-    return min(shape[3], filters) >= CHANNELS and 1.5 * products < taps * taps * rows * columns
+    saves = 1.5 * products < taps * taps * rows * columns
+    return min(shape[3], filters) >= LEAST_CHANNELS and saves
 
 
 def _convolve(x, weight, bias, stride, padding, floor):
@@ -50,7 +51,7 @@ def _convolve(x, weight, bias, stride, padding, floor):
         return y.reshape(y_shape)
     if _pays(x.shape, kernel, stride, y_shape):
         return winograd.convolve(x, weight, bias, padding, floor)
-    return direct.forward(direct.plan_of(x.shape, y_shape, kernel, stride, padding),
+    return direct.forward(direct.extents_of(x.shape, y_shape, kernel, stride, padding),
                           x, weight, bias, floor)
 
 
@@ -93,7 +94,7 @@ def _sum(thread, begin, end, dy, sums, chunk):
 def _partial_sums(dy):
     """Room for sums over chunks of pixels, and pixels of a chunk: by the shape alone."""
     pixels = dy.size // dy.shape[-1]
-    chunk = max(16, -(-pixels // CHUNKS))
+    chunk = max(16, -(-pixels // BIAS_SUMS))
     return np.empty((-(-pixels // chunk), dy.shape[-1]), dy.dtype), chunk
 
 
@@ -113,7 +114,7 @@ def _backward(dy, x, weight, stride, padding, need_dx):
         if need_dx:
             dx = multiply(rows, weight[0, 0].T).reshape(x.shape)
         return dx, multiply(x_rows.T, rows).reshape(weight.shape)
-    plan = direct.plan_of(x.shape, dy.shape, kernel, stride, padding)
+    plan = direct.extents_of(x.shape, dy.shape, kernel, stride, padding)
     if need_dx and _pays(dy.shape, kernel, stride, x.shape):
         beyond = kernel.rows - 1 - padding.rows, kernel.columns - 1 - padding.columns
         dx = winograd.convolve(dy, weight, None, beyond, turned=True)

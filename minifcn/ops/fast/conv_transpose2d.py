@@ -19,7 +19,7 @@ def _mirrored(x_shape, weight, stride, padding):
     (n, h, w, _), (kh, kw, _, c_out) = x_shape, weight.shape
     y_shape = (n, conv_transpose2d_size(h, kh, stride.rows, padding.rows),
                conv_transpose2d_size(w, kw, stride.columns, padding.columns), c_out)
-    return direct.plan_of(y_shape, x_shape, (kh, kw), stride, padding)
+    return direct.extents_of(y_shape, x_shape, (kh, kw), stride, padding)
 
 
 def conv_transpose2d_forward(x, weight, bias=None, stride=1, padding=0):

@@ -25,25 +25,40 @@ from .gemm import (
     COLUMNS,
     NO_FLOOR,
     ROWS,
+    Result,
+    at,
     copy_block,
+    matrix,
     multiply,
     multiply_panel,
+    no_floor,
     pack,
     pack_rows,
     round_up,
     streams,
 )
-from .vectors import CACHED, DENSE, ONE, ZERO, keep_apart, tile_columns, tile_lanes, tile_of
+from .vectors import (
+    CACHED,
+    DENSE,
+    ONE,
+    ZERO,
+    Matrix,
+    Parts,
+    keep_apart,
+    tile_columns,
+    tile_lanes,
+    tile_of,
+)
 
 WEIGHTS = 2 ** 22       # elements that are packed as a whole; more are packed piece by piece, where
                         # they are needed, and the patches (few, then) gathered as a whole instead
 PATCHES = 2 ** 16       # elements of the patches of a task: 256 KB, a quarter of an L2 cache
 PLACES = 256            # of a sum for dweight that is taken at once
-CHUNKS = 32             # of places, at most, each with its own partial sum of dweight
-PARTIAL = 2 ** 21       # elements of all these sums, unless one takes more
+WEIGHT_SUMS = 32        # of dweight, at most, each over a chunk of the places
+SUMMED = 2 ** 21        # elements of all these sums, unless one takes more
 
 
-class Plan(NamedTuple):
+class Extents(NamedTuple):
     """Extents of one convolution."""
 
     images: int
@@ -69,9 +84,9 @@ class Plan(NamedTuple):
         return self.kernel_rows * self.kernel_columns * self.channels
 
 
-def plan_of(x_shape, y_shape, kernel: tuple[int, int], stride: Pair, padding: Pair) -> Plan:
+def extents_of(x_shape, y_shape, kernel: tuple[int, int], stride: Pair, padding: Pair) -> Extents:
     images, height, width, channels = x_shape
-    return Plan(images, height, width, channels, *y_shape[1:], *kernel, *stride, *padding)
+    return Extents(images, height, width, channels, *y_shape[1:], *kernel, *stride, *padding)
 
 
 @compiled
@@ -83,7 +98,7 @@ def inside(plan, j):
 
 
 @compiled
-def gather(plan, x, place, count, q0, q1, patches, p0):
+def gather_patches(plan, x, place, count, q0, q1, patches, p0):
     """patches[place, q0:q1] for some places, counted over all images; q counts (ki, kj, c).
 
     For each kernel row, what lies inside the image is one run of memory, with zeros on both sides.
@@ -111,8 +126,8 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
                 for q in range(run_end, end):
                     patches[target + q] = 0
             else:
-                copy_block(x, source + run_begin, ZERO, DENSE, ONE, run_end - run_begin,
-                           patches, target + run_begin, ZERO, end - run_begin)
+                copy_block(Matrix(x, source + run_begin, ZERO, DENSE), ONE, run_end - run_begin,
+                           Matrix(patches, target + run_begin, ZERO, DENSE), end - run_begin)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -121,19 +136,23 @@ def gather(plan, x, place, count, q0, q1, patches, p0):
 
 
 @parallel
-def _forward(thread, begin, end, plan, x, panels, bias, y, floor, stream, group, depth, places,
-             patches):
+def _forward(thread, begin, end, plan, x, panels, result, patches):
     if shared(thread, begin, end):
         return
-    width, own = tile_columns(y), thread * group * depth
+    width, own = tile_columns(x), thread * patches.size
+    depth = plan.kernel_rows * plan.kernel_columns * plan.channels
+    places, group = plan.images * plan.out_height * plan.out_width, patches.size // depth
     for task in range(begin, end):
         place = task * group
         count = min(group, places - place)
-        gather(plan, x, place, count, ZERO, depth, patches, own)
+        gather_patches(plan, x, place, count, ZERO, depth, patches.array, own)
         for f in range(0, plan.filters, width):
-            multiply_panel(count, min(width, plan.filters - f), depth, patches, own, depth, DENSE,
-                           panels, f * depth, panels, (f + width) * depth, width, bias, f, ZERO,
-                           y, place * plan.filters + f, plan.filters, floor, stream)
+            multiply_panel(count, min(width, plan.filters - f), depth,
+                           Matrix(patches.array, own, depth, DENSE),
+                           Matrix(panels, f * depth, width, DENSE),
+                           Matrix(panels, (f + width) * depth, width, DENSE),
+                           Result(at(result.c, place, f), at(result.start, ZERO, f),
+                                  result.floor, result.stream))
 
 
 @parallel
@@ -141,10 +160,10 @@ def _gather_all(thread, begin, end, plan, x, place, depth, patches):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
-        gather(plan, x, place + task, ONE, ZERO, depth, patches, task * depth)
+        gather_patches(plan, x, place + task, ONE, ZERO, depth, patches, task * depth)
 
 
-def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
+def forward(plan: Extents, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
     """max(conv2d(x, weight) + bias, floor), arrays contiguous."""
     tile, threads = tile_of(x.dtype), get_threads()
     depth, places, filters = plan.patch, plan.places, plan.filters
@@ -159,11 +178,12 @@ def forward(plan: Plan, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
             multiply(patches[:count], weight, bias, floor, out=rows[place:place + count])
         return y
     group = round_up(max(1, min(PATCHES // depth, places // (2 * threads))), tile.rows)
+    result = Result(matrix(rows), Matrix(bias, 0, 0, 1), x.dtype.type(floor), streams(y))
     with scratch(depth * (round_up(filters, tile.columns) + threads * group), x.dtype) as room:
         patches, panels = np.split(room, [threads * group * depth])
-        pack(weight.reshape(-1), 0, filters, 1, depth, filters, panels, 0)
-        _forward(-(-places // group), plan, x, panels, bias, rows.reshape(-1), x.dtype.type(floor),
-                 streams(y), group, depth, places, patches, threads=threads)
+        pack(matrix(weight), depth, filters, panels, 0)
+        _forward(-(-places // group), plan, x, panels, result, Parts(patches, group * depth),
+                 threads=threads)
     return y
 
 
@@ -182,15 +202,17 @@ def add_back(plan, products, p0, distance, dx, row):
 
 
 @parallel
-def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products):
+def _scatter(thread, begin, end, plan, operands, dx, products):
     if shared(thread, begin, end):
         return
+    dy, panels, bias = operands
+    room = products.array
     width, line = tile_columns(dx), plan.kernel_columns * plan.channels
     wide = (line + width - 1) // width * width
-    own = thread * (plan.out_width + 1) * wide
+    own = thread * products.size
     zeros = own + plan.out_width * wide
     for q in range(wide):
-        products[zeros + q] = 0
+        room[zeros + q] = 0
     for task in range(begin, end):
         image, a = divmod(task, plan.height)
         row = task * plan.width * plan.channels
@@ -202,13 +224,13 @@ def _scatter(thread, begin, end, plan, dy, panels, bias, dx, no_floor, products)
                 continue
             source = (image * plan.out_height + i) * plan.out_width * plan.filters
             for q in range(0, line, width):
+                panel = Matrix(panels, (ki * wide + q) * plan.filters, width, DENSE)
                 multiply_panel(plan.out_width, width, plan.filters,
-                               dy, source, plan.filters, DENSE,
-                               panels, (ki * wide + q) * plan.filters,
-                               panels, (ki * wide + q + width) * plan.filters, width,
-                               products, zeros, ZERO,
-                               products, own + q, wide, no_floor, CACHED)
-            add_back(plan, products, own, wide, dx, row)
+                               Matrix(dy, source, plan.filters, DENSE),
+                               panel, at(panel, plan.filters, ZERO),
+                               Result(Matrix(room, own + q, wide, DENSE),
+                                      Matrix(room, zeros, ZERO, DENSE), no_floor(dx), CACHED))
+            add_back(plan, room, own, wide, dx, row)
 
 
 @parallel
@@ -226,7 +248,7 @@ def _add_all_back(thread, begin, end, plan, products, dx):
                 add_back(plan, products, i * plan.out_width * depth + ki * line, depth, dx, row)
 
 
-def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray:
+def scatter(plan: Extents, dy, weight, bias, exchanged: bool = False) -> np.ndarray:
     """dx + bias of a convolution: the transposed convolution of dy, arrays contiguous.
 
     The weight is (kh, kw, c, f), c the channels of dx; (kh, kw, f, c) if ``exchanged``.
@@ -245,14 +267,14 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
             _add_all_back(plan.height, plan, products.reshape(-1), dx[image].reshape(-1))
         return dx
     dx, weight = empty(shape, dy.dtype), weight.reshape(-1)
-    own = threads * (plan.out_width + 1) * wide
-    with scratch(own + plan.kernel_rows * wide * filters, dy.dtype) as room:
-        products, panels = np.split(room, [own])
+    own = (plan.out_width + 1) * wide
+    with scratch(threads * own + plan.kernel_rows * wide * filters, dy.dtype) as room:
+        products, panels = np.split(room, [threads * own])
         for ki in range(plan.kernel_rows):      # W': filters x (kj, c)
-            pack(weight, ki * line * filters, 1, filters, filters, line,
+            pack(Matrix(weight, ki * line * filters, 1, filters), filters, line,
                  panels, ki * wide * filters)
-        _scatter(plan.images * plan.height, plan, dy.reshape(-1), panels, bias, dx.reshape(-1),
-                 dy.dtype.type(NO_FLOOR), products, threads=threads)
+        _scatter(plan.images * plan.height, plan, (dy.reshape(-1), panels, bias), dx.reshape(-1),
+                 Parts(products, own), threads=threads)
     return dx
 
 
@@ -261,14 +283,23 @@ def scatter(plan: Plan, dy, weight, bias, exchanged: bool = False) -> np.ndarray
 # ---------------------------------------------------------------------------------------------
 
 
+class Cut(NamedTuple):
+    """How dweight is cut into tasks."""
+
+    chunk: int      # places of a sum
+    block: int      # rows of dweight
+
+
 @parallel
-def _gradient(thread, begin, end, plan, dy, x, depth, places, chunk, block, sums, zeros, no_floor,
-              stream, scratch):
+def _gradient(thread, begin, end, plan, cut, operands, sums, own):
     """A task: one chunk of places, and ``block`` rows of dweight."""
     if shared(thread, begin, end):
         return
-    width, filters = tile_columns(sums), plan.filters
-    patches = thread * PLACES * (2 * block + COLUMNS)
+    (dy, x), (chunk, block), (goals, zeros, _, stream) = operands, cut, sums
+    width, filters, room = tile_columns(x), plan.filters, own.array
+    depth = plan.kernel_rows * plan.kernel_columns * plan.channels
+    places = plan.images * plan.out_height * plan.out_width
+    patches = thread * own.size
     turned = patches + PLACES * block
     panels = turned + PLACES * block
     for task in range(begin, end):
@@ -277,35 +308,35 @@ def _gradient(thread, begin, end, plan, dy, x, depth, places, chunk, block, sums
         rows, last = min(block, depth - q0), min(places, (part + 1) * chunk)
         for place in range(part * chunk, last, PLACES):
             count = min(PLACES, last - place)
-            gather(plan, x, place, count, q0, q0 + rows, scratch, patches)
-            pack_rows(scratch, patches, DENSE, rows, rows, count, scratch, turned)
+            gather_patches(plan, x, place, count, q0, q0 + rows, room, patches)
+            pack_rows(Matrix(room, patches, DENSE, rows), rows, count, room, turned)
             for f0 in range(0, filters, COLUMNS):
                 columns = min(COLUMNS, filters - f0)
-                pack(dy, place * filters + f0, filters, DENSE, count, columns, scratch, panels)
+                pack(Matrix(dy, place * filters + f0, filters, DENSE), count, columns, room, panels)
                 for f in range(0, columns, width):
-                    goal = (part * depth + q0) * filters + f0 + f
-                    start, s0, s_row = sums, goal, filters
-                    if place == part * chunk:
-                        start, s0, s_row = zeros, ZERO, ZERO
+                    goal = at(goals, part * depth + q0, f0 + f)
+                    panel = Matrix(room, panels + f * count, width, DENSE)
                     multiply_panel(rows, min(width, columns - f), count,
-                                   scratch, turned, count, DENSE,
-                                   scratch, panels + f * count,
-                                   scratch, panels + (f + width) * count, width, start, s0, s_row,
-                                   sums, goal, filters, no_floor, stream)
+                                   Matrix(room, turned, count, DENSE),
+                                   panel, at(panel, count, ZERO),
+                                   Result(goal, zeros if place == part * chunk else goal,
+                                          no_floor(x), stream))
 
 
-def gradient(plan: Plan, dy, x) -> np.ndarray:
+def gradient(plan: Extents, dy, x) -> np.ndarray:
     """dweight (kh, kw, c, f) of a convolution, arrays contiguous."""
     depth, places, threads = plan.patch, plan.places, get_threads()
     block = min(ROWS, depth)
-    chunks = max(1, min(CHUNKS, places // 64, PARTIAL // (depth * plan.filters)))
+    chunks = max(1, min(WEIGHT_SUMS, places // 64, SUMMED // (depth * plan.filters)))
     chunk = -(-places // chunks)
     chunks = -(-places // chunk)
     sums = empty((chunks, plan.kernel_rows, plan.kernel_columns, plan.channels, plan.filters),
                  dy.dtype)
-    with scratch(threads * PLACES * (2 * block + COLUMNS), dy.dtype) as room:
-        _gradient(chunks * -(-depth // block), plan, dy.reshape(-1), x.reshape(-1), depth, places,
-                  chunk, block, sums.reshape(-1), np.zeros(COLUMNS, dy.dtype),
-                  dy.dtype.type(NO_FLOOR), chunk <= PLACES and streams(sums), room,
-                  threads=threads)
+    goal = Result(matrix(sums.reshape(-1, plan.filters)),
+                  Matrix(np.zeros(COLUMNS, dy.dtype), 0, 0, 1), dy.dtype.type(NO_FLOOR),
+                  chunk <= PLACES and streams(sums))
+    own = PLACES * (2 * block + COLUMNS)
+    with scratch(threads * own, dy.dtype) as room:
+        _gradient(chunks * -(-depth // block), plan, Cut(chunk, block),
+                  (dy.reshape(-1), x.reshape(-1)), goal, Parts(room, own), threads=threads)
     return sums[0] if chunks == 1 else sums.sum(axis=0)

@@ -9,6 +9,7 @@ blocks can be drawn in any order. The reference compares m * 2**-53 >= rate, whe
 units.
 """
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
+VALUES = 1 << 14    # of a block: 64 kB of float32 stay in the L2 cache, and share out evenly
 
 
 @compiled
@@ -27,6 +28,14 @@ def _mix(z):
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+class Draw(NamedTuple):
+    """What decides over a value: the seed, and the number from which on it is kept, and scaled."""
+
+    seed: np.uint64
+    threshold: np.uint64
+    scale: float
 
 
 @compiled
@@ -38,13 +47,13 @@ def _forward_block(x, counter, threshold, scale, y, mask):
 
 
 @parallel
-def _forward(thread, begin, end, x, seed, threshold, scale, y, mask):
+def _forward(thread, begin, end, x, draw, y, mask):
     if shared(thread, begin, end):
         return
-    key = _mix(seed)
+    key = _mix(draw.seed)
     for task in range(begin, end):
-        start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
-        _forward_block(x[start:stop], key + np.uint64(start) * GOLDEN, threshold, scale,
+        start, stop = task * VALUES, min((task + 1) * VALUES, x.size)
+        _forward_block(x[start:stop], key + np.uint64(start) * GOLDEN, draw.threshold, draw.scale,
                        y[start:stop], mask[start:stop])
 
 
@@ -59,20 +68,20 @@ def _backward(thread, begin, end, dy, mask, scale, dx):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
-        start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
+        start, stop = task * VALUES, min((task + 1) * VALUES, dy.size)
         _backward_block(dy[start:stop], mask[start:stop], scale, dx[start:stop])
 
 
 def dropout_forward(x, rate, seed):
     y, mask = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
-    threshold = np.uint64(math.ceil(rate * 2**53))
-    _forward(-(-x.size // BLOCK), dense(x).reshape(-1), np.uint64(int(seed) % 2**64), threshold,
-             x.dtype.type(1 / (1 - rate)), y.reshape(-1), mask.reshape(-1))
+    draw = Draw(np.uint64(int(seed) % 2**64), np.uint64(math.ceil(rate * 2**53)),
+                x.dtype.type(1 / (1 - rate)))
+    _forward(-(-x.size // VALUES), dense(x).reshape(-1), draw, y.reshape(-1), mask.reshape(-1))
     return y, mask
 
 
 def dropout_backward(dy, mask, rate):
     dx = empty(dy.shape, dy.dtype)
-    _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(mask).reshape(-1),
+    _backward(-(-dy.size // VALUES), dense(dy).reshape(-1), dense(mask).reshape(-1),
               dy.dtype.type(1 / (1 - rate)), dx.reshape(-1))
     return dx

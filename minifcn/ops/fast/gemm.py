@@ -11,12 +11,11 @@ All else, convolutions included, only arranges memory around it, in four loops a
     panel       DEPTH x 32 of B: 32 KB, stays in the L1 cache while the rows of A pass
     tile        12 x 32 of C, in registers
 
-Operands are flat arrays with an offset and strides, in elements: a transposed matrix is a pair of
-exchanged strides.
-
 Reference: F. Van Zee, R. van de Geijn, "BLIS", ACM TOMS 41 (3), 2015.
 """
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -29,14 +28,17 @@ from ..compiling import compiled
 from ..memory import CACHE_LINE, empty, scratch
 from ..threads import get_threads, parallel, shared
 from .vectors import (
+    CACHED,
     DENSE,
     ZERO,
+    Matrix,
+    Parts,
     Vectors,
     Walk,
     keep_apart,
+    matrix_of,
     move_vector,
     opaque,
-    pointer_to,
     prefetch,
     tile_columns,
     tile_few_rows,
@@ -54,39 +56,44 @@ STREAM = 2 ** 25    # bytes: a larger result goes past the caches, which it woul
 NO_FLOOR = -np.inf  # max(x, -inf) is x
 
 
+class Result(NamedTuple):
+    """Where a product goes: C = max(start + A B, floor)."""
+
+    c: Matrix
+    start: Matrix       # C itself, or a bias with a row distance of 0
+    floor: float
+    stream: bool        # store past the caches; C must be aligned to vectors
+
+
 def make_micro_kernel(height):
     """An intrinsic: C = max(start + A B, floor) for one tile of C and one packed panel of B.
 
-    a, a0, a_row, a_step     : array, offset, distance from row to row and along ``depth``
-    b, b0                    : array, offset of the panel: ``depth`` rows of the tile's columns
-    ahead, ahead0, ahead_row : one cache line for each step along ``depth``, to have at hand later
-    start, s0, s_row         : added to the product: C itself, or a bias with a row distance of 0
-    stream                   : store past the caches; C must be aligned to vectors
-    rows                     : of C, at least 1. The tall kernel computes all of its tile; the small
-                               one computes the last row again for each that is missing, which is
-                               harmless: every row is read before any is written
+    rows   : of C, at least 1. The tall kernel computes all of its tile; the small one computes the
+             last row again for each that is missing, which is harmless: every row is read before
+             any is written
+    depth  : columns of A, and rows of the panel, each of which is as wide as the tile
+    ahead  : a matrix of which a cache line in each of ``depth`` rows is to be at hand later
 
     What is next along the rows of A is fetched too: in an image's convolution it comes from the L3
     cache or from memory, and a tile is too short for the hardware to see it coming.
     """
     @intrinsic
-    def micro_kernel(typingctx, rows, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row,
-                     start, s0, s_row, c, c0, c_row, floor, stream):
-        scalar = c.dtype
+    def micro_kernel(typingctx, rows, depth, a, b, ahead, result):
+        scalar = result.types[0].types[0].dtype
         tile = tile_of(as_dtype(scalar))
         of_tile = getattr(tile, height)
         all_rows = height == "rows"
 
         def codegen(context, builder, signature, args):
-            (rows, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row, start, s0, s_row,
-             c, c0, c_row, floor, stream) = args
+            rows, depth = args[:2]
             vectors = Vectors(builder, scalar)
-            kinds = signature.args
-            a = pointer_to(context, builder, kinds[2], a, a0)
-            b = pointer_to(context, builder, kinds[6], b, b0)
-            ahead = pointer_to(context, builder, kinds[8], ahead, ahead0)
-            start = pointer_to(context, builder, kinds[11], start, s0)
-            c = pointer_to(context, builder, kinds[14], c, c0)
+            (a, a_row, a_step), (b, _, _), (ahead, ahead_row, _) = (
+                matrix_of(context, builder, kind, value)
+                for kind, value in zip(signature.args[2:5], args[2:5]))
+            c, start, floor, stream = cgutils.unpack_tuple(builder, args[5], 4)
+            (c, c_row, _), (start, s_row, _) = (
+                matrix_of(context, builder, kind, value)
+                for kind, value in zip(signature.args[5].types, (c, start)))
             integer = ir.IntType(64)
 
             def row_pointers(base, distance):
@@ -136,10 +143,7 @@ def make_micro_kernel(height):
             vectors.store_all(values, places, stream)
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, a, types.int64, types.int64, types.int64,
-                          b, types.int64, ahead, types.int64, types.int64,
-                          start, types.int64, types.int64,
-                          c, types.int64, types.int64, scalar, types.boolean), codegen
+        return types.void(types.int64, types.int64, a, b, ahead, result), codegen
 
     return micro_kernel
 
@@ -149,36 +153,50 @@ small_micro_kernel = make_micro_kernel("few_rows")
 
 
 @compiled
-def copy_block(source, s0, s_row, s_column, rows, columns, target, t0, t_row, width):
+def at(matrix, i, j):
+    """What begins at row i and column j of a matrix."""
+    return Matrix(matrix.array, matrix.start + i * matrix.row + j * matrix.column,
+                  matrix.row, matrix.column)
+
+
+@compiled
+def no_floor(array):
+    """In the array's dtype: max(x, -inf) is x."""
+    return array.dtype.type(NO_FLOOR)
+
+
+@compiled
+def copy_block(source, rows, columns, target, width):
     """Copy rows x columns to rows that are dense, and fill these with zeros up to ``width``.
 
     The source may be dense along its rows or along its columns: whole vectors are moved, or squares
     of vectors transposed; single elements only at the edges.
     """
     keep_apart()
-    lanes = tile_lanes(target)
+    x, s0, s_row, s_column = source
+    y, t0, t_row, _ = target
+    lanes = tile_lanes(y)
     done_rows, done_columns = rows, columns // lanes * lanes
     if s_column == 1:
         for i in range(rows):
             for j in range(0, done_columns, lanes):
-                move_vector(source, s0 + i * s_row + j, target, t0 + i * t_row + j)
+                move_vector(x, s0 + i * s_row + j, y, t0 + i * t_row + j)
     elif s_row == 1:
         done_rows = rows // lanes * lanes
         for j in range(0, done_columns, lanes):
             for i in range(0, done_rows, lanes):
-                transpose_square(source, s0 + i + j * s_column, s_column,
-                                 target, t0 + i * t_row + j, t_row)
+                transpose_square(x, s0 + i + j * s_column, s_column, y, t0 + i * t_row + j, t_row)
     else:
         done_columns = 0
     for i in range(rows):
         for j in range(done_columns if i < done_rows else 0, columns):
-            target[t0 + i * t_row + j] = source[s0 + i * s_row + j * s_column]
+            y[t0 + i * t_row + j] = x[s0 + i * s_row + j * s_column]
         for j in range(columns, width):
-            target[t0 + i * t_row + j] = 0
+            y[t0 + i * t_row + j] = 0
 
 
 @compiled
-def pack(b, b0, b_row, b_column, depth, columns, panels, p0):
+def pack(b, depth, columns, panels, start):
     """Copy ``depth`` x ``columns`` of B into panels as wide as the tile, with zeros at the end.
 
     A few rows at a time, so that main memory is read in runs longer than a panel is wide.
@@ -186,77 +204,89 @@ def pack(b, b0, b_row, b_column, depth, columns, panels, p0):
     width, few = tile_columns(panels), tile_lanes(panels)
     for k in range(0, depth, few):
         for j in range(0, columns, width):
-            copy_block(b, b0 + k * b_row + j * b_column, b_row, b_column, min(few, depth - k),
-                       min(width, columns - j), panels, p0 + j * depth + k * width, width, width)
+            copy_block(at(b, k, j), min(few, depth - k), min(width, columns - j),
+                       Matrix(panels, start + j * depth + k * width, width, DENSE), width)
 
 
 @compiled
-def pack_rows(a, a0, a_row, a_step, rows, depth, packed, p0):
+def pack_rows(a, rows, depth, packed, start):
     """Copy ``rows`` x ``depth`` of A to dense rows.
 
     At distances of a power of two, all rows of a tile would fall into a few lines of the L1 cache.
     """
-    copy_block(a, a0, a_row, a_step, rows, depth, packed, p0, depth, depth)
+    copy_block(a, rows, depth, Matrix(packed, start, depth, DENSE), depth)
 
 
 @compiled
-def multiply_panel(rows, columns, depth, a, a0, a_row, a_step, b, b0, ahead, ahead0, ahead_row,
-                   start, s0, s_row, c, c0, c_row, floor, stream):
+def multiply_panel(rows, columns, depth, a, b, ahead, result):
     """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows.
 
     Meanwhile, ``depth`` rows of two cache lines come nearer: the next panel, or its ingredients.
     """
     keep_apart()
-    height, few, width = tile_rows(c), tile_few_rows(c), tile_columns(c)
+    c, start, floor, stream = result
+    height, few, width = tile_rows(c.array), tile_few_rows(c.array), tile_columns(c.array)
     if columns == width:
         whole = rows // height * height
         for i in range(0, whole, height):
-            line = CACHE_LINE // c.itemsize if i else 0
-            micro_kernel(height, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                         ahead, ahead0 + line, ahead_row, start, s0 + i * s_row, s_row,
-                         c, c0 + i * c_row, c_row, floor, stream)
+            line = CACHE_LINE // c.array.itemsize if i else 0
+            micro_kernel(height, depth, at(a, i, ZERO), b,
+                         Matrix(ahead.array, ahead.start + line, ahead.row, ahead.column),
+                         Result(at(c, i, ZERO), at(start, i, ZERO), floor, stream))
         for i in range(whole, rows, few):
-            small_micro_kernel(rows - i, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                               ahead, ahead0, ahead_row, start, s0 + i * s_row, s_row,
-                               c, c0 + i * c_row, c_row, floor, stream)
+            small_micro_kernel(rows - i, depth, at(a, i, ZERO), b, ahead,
+                               Result(at(c, i, ZERO), at(start, i, ZERO), floor, stream))
         return
-    edge = np.zeros(few * width, c.dtype)       # a narrow panel must not write past its columns
+    edge = np.zeros(few * width, c.array.dtype)     # a narrow panel must not write past its columns
     for i in range(0, rows, few):
         valid = min(few, rows - i)
         for r in range(valid):
             for j in range(columns):
-                edge[r * width + j] = start[s0 + (i + r) * s_row + j]
-        small_micro_kernel(valid, depth, a, a0 + i * a_row, a_row, a_step, b, b0,
-                           ahead, ahead0, ahead_row, edge, 0, width, edge, 0, width, floor, False)
+                edge[r * width + j] = start.array[start.start + (i + r) * start.row + j]
+        inside = Matrix(edge, ZERO, width, DENSE)
+        small_micro_kernel(valid, depth, at(a, i, ZERO), b, ahead,
+                           Result(inside, inside, floor, CACHED))
         for r in range(valid):
             for j in range(columns):
-                c[c0 + (i + r) * c_row + j] = edge[r * width + j]
+                c.array[c.start + (i + r) * c.row + j] = edge[r * width + j]
+
+
+class Sizes(NamedTuple):
+    """Of a product, and of its tasks."""
+
+    rows: int
+    columns: int
+    depth: int
+    task_rows: int
+    task_columns: int
 
 
 @parallel
-def _multiply(thread, begin, end, m, n, depth, a, a_row, a_step, b, b_row, b_column, bias, c,
-              floor, no_floor, stream, task_rows, task_columns, scratch):
+def _multiply(thread, begin, end, sizes, a, b, result, packed):
     if shared(thread, begin, end):
         return
-    width = tile_columns(c)
+    m, n, depth, task_rows, task_columns = sizes
+    c, bias, floor, stream = result
+    room, width = packed.array, tile_columns(packed.array)
     row_tasks = (m + task_rows - 1) // task_rows
+    b_panels = thread * packed.size
+    a_rows = b_panels + DEPTH * task_columns
     for task in range(begin, end):
-        panels = thread * DEPTH * (task_columns + task_rows)
-        packed = panels + DEPTH * task_columns
         i0, j0 = task % row_tasks * task_rows, task // row_tasks * task_columns
         rows, columns = min(task_rows, m - i0), min(task_columns, n - j0)
         for k0 in range(0, max(depth, 1), DEPTH):
             count = min(DEPTH, depth - k0)
-            pack(b, k0 * b_row + j0 * b_column, b_row, b_column, count, columns, scratch, panels)
-            pack_rows(a, i0 * a_row + k0 * a_step, a_row, a_step, rows, count, scratch, packed)
-            least = floor if k0 + DEPTH >= depth else no_floor
+            pack(at(b, k0, j0), count, columns, room, b_panels)
+            pack_rows(at(a, i0, k0), rows, count, room, a_rows)
+            least = floor if k0 + DEPTH >= depth else no_floor(room)
             for j in range(0, columns, width):
-                c0 = i0 * n + j0 + j
-                start, s0, s_row = (bias, j0 + j, ZERO) if k0 == 0 else (c, c0, n)
-                ahead = (k0 + DEPTH) * b_row + (j0 + j) * b_column  # packed next, if dense in rows
-                multiply_panel(rows, min(width, columns - j), count, scratch, packed, count, DENSE,
-                               scratch, panels + j * count, b, ahead, b_row,
-                               start, s0, s_row, c, c0, n, least, stream)
+                goal = at(c, i0, j0 + j)
+                start = at(bias, ZERO, j0 + j) if k0 == 0 else goal
+                multiply_panel(rows, min(width, columns - j), count,
+                               Matrix(room, a_rows, count, DENSE),
+                               Matrix(room, b_panels + j * count, width, DENSE),
+                               at(b, k0 + DEPTH, j0 + j),       # packed next, if dense in rows
+                               Result(goal, start, least, stream))
 
 
 def streams(c: np.ndarray) -> bool:
@@ -305,17 +335,16 @@ def multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None,
     while rows > 4 * tile.rows and -(-n // columns) * -(-m // rows) < 2 * threads:
         rows //= 2
     rows = round_up(-(-m // -(-m // rows)), tile.rows)      # row tasks of one size
-    a_row, a_step = (s // a.itemsize for s in a.strides)
-    b_row, b_column = (s // b.itemsize for s in b.strides)
-    no_floor = a.dtype.type(NO_FLOOR)
-    with scratch(threads * DEPTH * (columns + rows), a.dtype) as room:
-        _multiply(-(-m // rows) * -(-n // columns), m, n, depth, flat(a), a_row, a_step,
-                  flat(b), b_row, b_column, bias, c.reshape(-1), a.dtype.type(floor), no_floor,
-                  out is None and depth <= DEPTH and streams(c), rows, columns, room,
-                  threads=threads)
+    result = Result(matrix(c), Matrix(bias, 0, 0, 1), a.dtype.type(floor),
+                    out is None and depth <= DEPTH and streams(c))
+    size = DEPTH * (columns + rows)
+    with scratch(threads * size, a.dtype) as room:
+        _multiply(-(-m // rows) * -(-n // columns), Sizes(m, n, depth, rows, columns), matrix(a),
+                  matrix(b), result, Parts(room, size), threads=threads)
     return c
 
 
-def flat(matrix: np.ndarray) -> np.ndarray:
-    """The elements in the order of memory."""
-    return (matrix if matrix.flags.c_contiguous else matrix.T).reshape(-1)
+def matrix(array: np.ndarray) -> Matrix:
+    """A contiguous array, or the transpose of one."""
+    elements = (array if array.flags.c_contiguous else array.T).reshape(-1)
+    return Matrix(elements, 0, *(stride // array.itemsize for stride in array.strides))

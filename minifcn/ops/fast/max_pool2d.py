@@ -76,10 +76,11 @@ def _scatter(dy, argmax, dx):
 
 
 @parallel
-def _backward(thread, begin, end, dy, argmax, rows, starts, cells, dx):
+def _backward(thread, begin, end, dy, argmax, rows, parts, dx):
     """Each part clears its cells while they are in the cache, and adds to them."""
     if shared(thread, begin, end):
         return
+    starts, cells = parts
     images, of_image, channels = dx.shape
     flat = dx.reshape(images * of_image, channels)
     for task in range(begin, end):
@@ -119,5 +120,5 @@ def max_pool2d_backward(dy, argmax, x_shape):
     dx, reach = empty((n, h * w, c), dy.dtype), np.empty((n * oh, 2), np.int64)
     _reach(n * oh, argmax.reshape(n * oh, ow * c), reach)
     starts, cells = _independent(reach, oh, h * w, n)
-    _backward(len(starts) - 1, dy, argmax, oh, starts, cells, dx)
+    _backward(len(starts) - 1, dy, argmax, oh, (starts, cells), dx)
     return dx.reshape(x_shape)

@@ -12,7 +12,7 @@ from minifcn.ops.compiling import compiled
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
-BLOCK = 1 << 14     # values: 64 kB of float32 stay in the second-level cache, and share out evenly
+VALUES = 1 << 14    # of a block: 64 kB of float32 stay in the L2 cache, and share out evenly
 
 
 @compiled
@@ -27,7 +27,7 @@ def _forward(thread, begin, end, x, y):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
-        start, stop = task * BLOCK, min((task + 1) * BLOCK, x.size)
+        start, stop = task * VALUES, min((task + 1) * VALUES, x.size)
         _forward_block(x[start:stop], y[start:stop])
 
 
@@ -43,17 +43,17 @@ def _backward(thread, begin, end, dy, y, dx):
     if shared(thread, begin, end):
         return
     for task in range(begin, end):
-        start, stop = task * BLOCK, min((task + 1) * BLOCK, dy.size)
+        start, stop = task * VALUES, min((task + 1) * VALUES, dy.size)
         _backward_block(dy[start:stop], y[start:stop], dx[start:stop])
 
 
 def relu_forward(x):
     y = empty(x.shape, x.dtype)
-    _forward(-(-x.size // BLOCK), dense(x).reshape(-1), y.reshape(-1))
+    _forward(-(-x.size // VALUES), dense(x).reshape(-1), y.reshape(-1))
     return y
 
 
 def relu_backward(dy, y):
     dx = empty(dy.shape, dy.dtype)
-    _backward(-(-dy.size // BLOCK), dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))
+    _backward(-(-dy.size // VALUES), dense(dy).reshape(-1), dense(y).reshape(-1), dx.reshape(-1))
     return dx

@@ -9,6 +9,8 @@ The divisor depends on the labels alone, so a first look at them (a small part o
 the gradient final when it is written. Each block of pixels sums in float64 and in order, and the
 blocks' sums are added in order: the number of threads cannot be seen in the bits.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from minifcn.ops.checks import dense
@@ -16,7 +18,7 @@ from minifcn.ops.compiling import compiled
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
-BLOCK = 1 << 10     # pixels: with 21 classes 86 kB of float32 scores; also the grain of the sums
+PIXELS = 1 << 10    # of a block: with 21 classes 86 kB of float32 scores; also of a sum
 
 
 @compiled
@@ -26,6 +28,14 @@ def _sum_of_weights(labels, ignore, weights):
         if labels[i] != ignore:
             total += weights[labels[i]]
     return total
+
+
+class Target(NamedTuple):
+    """What the scores should say, and what each class counts."""
+
+    labels: np.ndarray
+    ignore: int
+    factors: np.ndarray
 
 
 @compiled
@@ -54,11 +64,12 @@ def _block(scores, labels, ignore, factors, dscores):
 
 
 @parallel
-def _loss_and_gradient(thread, begin, end, scores, labels, ignore, factors, losses, dscores):
+def _loss_and_gradient(thread, begin, end, scores, target, losses, dscores):
     if shared(thread, begin, end):
         return
+    labels, ignore, factors = target
     for task in range(begin, end):
-        start, stop = task * BLOCK, min((task + 1) * BLOCK, labels.size)
+        start, stop = task * PIXELS, min((task + 1) * PIXELS, labels.size)
         losses[task] = _block(scores[start:stop], labels[start:stop], ignore, factors,
                                dscores[start:stop])
 
@@ -71,7 +82,8 @@ def softmax_cross_entropy(scores, labels, ignore=255, reduction="mean", class_we
                "sum_per_image": scores.shape[0]}[reduction]
     if divisor == 0:        # no valid pixel, or no image
         return 0.0, np.zeros(scores.shape, scores.dtype)
-    losses, dscores = np.zeros(-(-labels.size // BLOCK)), empty(scores.shape, scores.dtype)
-    _loss_and_gradient(len(losses), dense(scores).reshape(-1, classes), labels, ignore,
-                       weights / divisor, losses, dscores.reshape(-1, classes))
+    losses, dscores = np.zeros(-(-labels.size // PIXELS)), empty(scores.shape, scores.dtype)
+    _loss_and_gradient(len(losses), dense(scores).reshape(-1, classes),
+                       Target(labels, ignore, weights / divisor), losses,
+                       dscores.reshape(-1, classes))
     return float(sum(losses.tolist())), dscores

@@ -22,11 +22,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import Vectors, pointer_to
+from .vectors import Vectors, matrix_of
 
 POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))   # and infinity
 N = len(POINTS) + 1     # inputs of a tile along one axis
 PAIRS = ((1, 2), (3, 4), (5, 6))        # points that differ in sign
+
+
+def outputs_of_tile(taps: int) -> int:
+    """Outputs along one axis of a tile, for a kernel of this extent."""
+    return N + 1 - taps
 
 
 def vandermonde(columns: int) -> list[list[Fraction]]:
@@ -70,7 +75,7 @@ def cook_toom(taps: int) -> CookToom:
     """
     bt = transpose(inverse(vandermonde(N)))
     scales = [next(value for value in reversed(row) if value) for row in bt]
-    return CookToom(at=transpose(vandermonde(N + 1 - taps)),
+    return CookToom(at=transpose(vandermonde(outputs_of_tile(taps))),
                     g=[[scale * x for x in row] for scale, row in zip(scales, vandermonde(taps))],
                     bt=[[x / scale for x in row] for scale, row in zip(scales, bt)])
 
@@ -121,21 +126,22 @@ def _apply(vectors: Vectors, matrix, inputs):
 def make_transform(matrix):
     """An intrinsic: target = max(matrix source matrix', floor), for one vector of channels.
 
-    source, s0, s_row, s_column : array, offset, distances between the elements of the tile
-    target, t0, t_row, t_column : the same
-    floor, stream               : the least value, and whether to store past the caches, or None
+    ``source`` and ``target`` are of type `Matrix`; ``floor``, the least value, and ``stream``,
+    whether to store past the caches, may be None.
     """
     rows, columns = len(matrix), len(matrix[0])
 
     @intrinsic
-    def transform(typingctx, source, s0, s_row, s_column, target, t0, t_row, t_column,
-                  floor, stream):
+    def transform(typingctx, source, target, floor, stream):
+        scalar = target.types[0].dtype
+
         def codegen(context, builder, signature, args):
-            (origin, s0, s_row, s_column, goal, t0, t_row, t_column, least, past_caches) = args
-            vectors = Vectors(builder, target.dtype)
+            (origin, s_row, s_column), (goal, t_row, t_column) = (
+                matrix_of(context, builder, kind, value)
+                for kind, value in zip(signature.args, args[:2]))
+            least, past_caches = args[2:]
+            vectors = Vectors(builder, scalar)
             integer = ir.IntType(64)
-            origin = pointer_to(context, builder, signature.args[0], origin, s0)
-            goal = pointer_to(context, builder, signature.args[4], goal, t0)
             if floor != types.none:
                 least = vectors.spread(least)
             between = cgutils.alloca_once(builder, vectors.type, size=integer(rows * columns))
@@ -162,9 +168,7 @@ def make_transform(matrix):
                     vectors.store_all(values, places, past_caches)
             return context.get_dummy_value()
 
-        plain = floor == types.none
-        last = (types.none, types.none) if plain else (target.dtype, types.boolean)
-        return types.void(source, types.int64, types.int64, types.int64,
-                          target, types.int64, types.int64, types.int64, *last), codegen
+        last = (floor, stream) if floor == types.none else (scalar, types.boolean)
+        return types.void(source, target, *last), codegen
 
     return transform

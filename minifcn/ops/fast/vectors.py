@@ -68,6 +68,26 @@ def _constant_of_tile(field: str):
 tile_rows, tile_few_rows, tile_columns, tile_lanes = map(
     _constant_of_tile, ("rows", "few_rows", "columns", "lanes"))
 
+
+class Matrix(NamedTuple):
+    """A matrix in a flat array, as BLIS passes it: its first element, and distances in elements.
+
+    A transposed matrix has its distances exchanged; a row distance of 0 repeats one row.
+    """
+
+    array: np.ndarray
+    start: int
+    row: int        # from row to row
+    column: int     # along a row
+
+
+class Parts(NamedTuple):
+    """Scratch memory: a part of ``size`` elements for each thread."""
+
+    array: np.ndarray
+    size: int
+
+
 # Numbers of NumPy: for each literal among its arguments, Numba would compile a kernel once more
 DENSE = np.int64(1)     # the distance of neighbours
 ONE = np.int64(1)       # of something
@@ -168,6 +188,12 @@ class Vectors:
 def pointer_to(context, builder, array_type, array, offset):
     """The address of an element of an array argument."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+
+
+def matrix_of(context, builder, matrix_type, matrix):
+    """The address of a matrix's first element, and its distances."""
+    array, start, row, column = cgutils.unpack_tuple(builder, matrix, 4)
+    return pointer_to(context, builder, matrix_type.types[0], array, start), row, column
 
 
 def opaque(builder, value):

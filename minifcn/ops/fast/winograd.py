@@ -18,6 +18,7 @@ of fc6 alone would take 537 MB, and as long to read from memory as to make.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,13 +26,16 @@ import numpy as np
 from ..compiling import compiled
 from ..memory import CACHE_LINE, empty, scratch
 from ..threads import get_threads, parallel, shared
-from .gemm import NO_FLOOR, copy_block, multiply_panel, round_up, streams
-from .transforms import N, cook_toom, make_transform, transpose
+from .gemm import NO_FLOOR, Result, copy_block, multiply_panel, no_floor, round_up, streams
+from .transforms import N, cook_toom, make_transform, outputs_of_tile, transpose
 from .vectors import (
     CACHED,
     DENSE,
     ONE,
     ZERO,
+    Matrix,
+    Parts,
+    Tile,
     keep_apart,
     move_vector,
     prefetch_line,
@@ -45,12 +49,12 @@ KERNELS = 64        # channels of a block of kernels: 64 x 64 x 32 floats are 51
 CACHE = 2 ** 25     # bytes of an L3 cache: larger weights come from memory in each call,
 SPAN = 2            # where runs of 256 bytes, two panels of filters, are the least it likes
 SHALLOW = 2 ** 21   # elements of all transformed kernels: 8 MB, a quarter of an L3 cache
-BLOCK = 250_000     # elements of the windows and products of a block of tiles: 1 MB, an L2 cache
+WINDOWS = 250_000   # elements of the windows and products of a block of tiles: 1 MB, an L2 cache
 GROUP = 4           # tiles of a task that only transforms windows
 TILES = 128         # of a superblock: 64 x 128 x 32 products are 1 MB, an L2 cache; but with fewer
                     # tiles, kernels are transformed more often (15 ms became 18 with 64 tiles)
-CHANNELS = 512      # of a superblock: 64 x 128 x 512 elements of windows are 16 MB, half of an L3
-FILTERS = 512       # of a superblock whose sums must wait for more channels
+SUPER_CHANNELS = 512    # of a superblock: 64 x 128 x 512 elements of windows are 16 MB, half an L3
+SUPER_FILTERS = 512     # of a superblock whose sums must wait for more channels
 GRADIENT_WINDOWS = 5 * 2 ** 20      # elements of the windows of x and dy of a superblock: 20 MB
 GRADIENT_FILTERS = 128              # of a superblock: with 512 channels, their sums take 16 MB
 ONES = N + 1        # the point (1, 1): A' spreads it evenly over the tile, so bias is added there
@@ -71,7 +75,7 @@ transform_sums_7 = make_transform(transpose(cook_toom(7).g))
 # ---------------------------------------------------------------------------------------------
 
 
-class Plan(NamedTuple):
+class TileExtents(NamedTuple):
     """Extents of one convolution and of its tiles."""
 
     images: int
@@ -95,28 +99,63 @@ class Plan(NamedTuple):
         return self.images * self.tiles_down * self.tiles_across
 
 
+class Run(NamedTuple):
+    """Some tiles, channels or filters in a row."""
+
+    first: int
+    count: int
+
+
+class Place(NamedTuple):
+    """An element of an array, from which on there is something."""
+
+    array: np.ndarray
+    start: int
+
+
+class Points(NamedTuple):
+    """64 matrices, one for each point."""
+
+    array: np.ndarray
+    start: int
+    point: int      # the distance from one to the next
+    row: int        # from row to row; along a row they are dense
+
+
 @compiled
-def gather(plan, x, image, top, left, c, patch, p0):
+def matrix_at(points, point):
+    """The matrix of one point."""
+    return Matrix(points.array, points.start + point * points.point, points.row, DENSE)
+
+
+@compiled
+def across(points, start):
+    """A tile, of which each element is at ``start`` in the matrix of another point."""
+    return Matrix(points.array, points.start + start, N * points.point, points.point)
+
+
+@compiled
+def gather_window(plan, x, image, top, left, c, patch):
     """Copy one vector of channels of a window; zeros outside of the image."""
     keep_apart()
-    lanes, extent = tile_lanes(x), plan.window
+    lanes, extent, room = tile_lanes(x), plan.window, patch.array
     valid = min(lanes, plan.channels - c)
     for i in range(extent):
         for j in range(extent):
             row, column = top + i, left + j
-            target = p0 + (i * extent + j) * lanes
+            target = patch.start + (i * extent + j) * lanes
             if 0 <= row < plan.height and 0 <= column < plan.width:
                 source = ((image * plan.height + row) * plan.width + column) * plan.channels + c
                 if valid == lanes:
-                    move_vector(x, source, patch, target)
+                    move_vector(x, source, room, target)
                     continue
                 for l in range(valid):
-                    patch[target + l] = x[source + l]
+                    room[target + l] = x[source + l]
                 for l in range(valid, lanes):
-                    patch[target + l] = 0
+                    room[target + l] = 0
             else:
                 for l in range(lanes):
-                    patch[target + l] = 0
+                    room[target + l] = 0
 
 
 @compiled
@@ -136,68 +175,69 @@ def prefetch_window(plan, x, tile):
 
 
 @compiled
-def transform_tile(plan, source, s0, s_row, s_column, v, v0, v_point):
+def transform_tile(plan, source, target):
     """B' x B, or A dy A', for one vector of channels."""
     if plan.window == N:
-        transform_window(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
+        transform_window(source, target, None, None)
     elif plan.taps == 3:
-        transform_gradient_3(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
+        transform_gradient_3(source, target, None, None)
     else:
-        transform_gradient_7(source, s0, s_row, s_column, v, v0, N * v_point, v_point, None, None)
+        transform_gradient_7(source, target, None, None)
 
 
 @compiled
-def transform_windows(plan, x, first, count, c0, channels, v, v0, v_row, v_point, patch, p0):
-    """v[point, tile, channel] = B' x B (or A dy A'), for ``count`` tiles and some channels.
+def transform_windows(plan, x, tiles, channels, v, patch):
+    """v[point, tile, channel] = B' x B (or A dy A').
 
     What stands behind the last channel becomes zeros, up to a whole vector.
     """
     keep_apart()
     lanes, extent = tile_lanes(x), plan.window
-    for t in range(count):
-        if t + 1 < count:
-            prefetch_window(plan, x, first + t + 1)
-        row, column = divmod(first + t, plan.tiles_across)
+    for t in range(tiles.count):
+        if t + 1 < tiles.count:
+            prefetch_window(plan, x, tiles.first + t + 1)
+        row, column = divmod(tiles.first + t, plan.tiles_across)
         image, row = divmod(row, plan.tiles_down)
         top, left = row * plan.step - plan.pad_rows, column * plan.step - plan.pad_columns
         inside = (top >= 0 and left >= 0
                   and top + extent <= plan.height and left + extent <= plan.width)
         source = ((image * plan.height + top) * plan.width + left) * plan.channels
-        for c in range(c0, c0 + channels, lanes):
-            target = v0 + t * v_row + c - c0
+        for c in range(channels.first, channels.first + channels.count, lanes):
+            target = across(v, t * v.row + c - channels.first)
             if inside and c + lanes <= plan.channels:
-                transform_tile(plan, x, source + c, plan.width * plan.channels, plan.channels,
-                               v, target, v_point)
+                window = Matrix(x, source + c, plan.width * plan.channels, plan.channels)
             else:
-                gather(plan, x, image, top, left, c, patch, p0)
-                transform_tile(plan, patch, p0, extent * lanes, lanes, v, target, v_point)
+                gather_window(plan, x, image, top, left, c, patch)
+                window = Matrix(patch.array, patch.start, extent * lanes, lanes)
+            transform_tile(plan, window, target)
 
 
 @compiled
-def transform_kernel(plan, source, s0, s_row, s_column, u, u0, u_point):
+def transform_kernel(plan, source, target):
     """G w G' for one vector of filters."""
     if plan.taps == 3:
-        transform_kernel_3(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None, None)
+        transform_kernel_3(source, target, None, None)
     else:
-        transform_kernel_7(source, s0, s_row, s_column, u, u0, N * u_point, u_point, None, None)
+        transform_kernel_7(source, target, None, None)
 
 
 @compiled
-def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_point, patch, p0):
+def transform_kernels(plan, weight, channels, f0, panels, u, patch):
     """u[panel, point, channel, filter] = G w G', zeros behind the last filter."""
     keep_apart()
-    lanes, width, area = tile_lanes(u), tile_columns(u), plan.taps * plan.taps
+    lanes, width, area = tile_lanes(weight), tile_columns(weight), plan.taps * plan.taps
+    c0 = channels.first
     if not plan.turned and f0 + panels * width <= plan.filters:
         column = plan.channels * plan.filters
-        for c in range(channels):       # all panels at once: longer runs of memory
+        for c in range(channels.count):     # all panels at once: longer runs of memory
             for tap in range(area):
                 ahead = (tap * plan.channels + c0 + c + 1) * plan.filters + f0
                 for v in range(0, panels * width, lanes):
                     prefetch_line(weight, ahead + v)
             for v in range(0, panels * width, lanes):
-                transform_kernel(plan, weight, (c0 + c) * plan.filters + f0 + v,
-                                 plan.taps * column, column,
-                                 u, u0 + v // width * u_panel + c * width + v % width, u_point)
+                transform_kernel(plan, Matrix(weight, (c0 + c) * plan.filters + f0 + v,
+                                              plan.taps * column, column),
+                                 across(u, v // width * N * N * u.point + c * width + v % width))
         return
     for v in range(0, panels * width, lanes):
         # channels x lanes of filters for each tap, as they are needed: turned, or cut off
@@ -208,44 +248,46 @@ def transform_kernels(plan, weight, c0, channels, f0, panels, u, u0, u_panel, u_
             else:
                 source = (tap * plan.channels + c0) * plan.filters + f0 + v
                 row, column = plan.filters, DENSE
-            copy_block(weight, source, row, column,
-                       channels, max(0, min(lanes, plan.filters - f0 - v)),
-                       patch, p0 + tap * channels * lanes, lanes, lanes)
-        for c in range(channels):
-            transform_kernel(plan, patch, p0 + c * lanes,
-                             plan.taps * channels * lanes, channels * lanes,
-                             u, u0 + v // width * u_panel + c * width + v % width, u_point)
+            copy_block(Matrix(weight, source, row, column),
+                       channels.count, max(0, min(lanes, plan.filters - f0 - v)),
+                       Matrix(patch.array, patch.start + tap * channels.count * lanes, lanes,
+                              DENSE), lanes)
+        for c in range(channels.count):
+            transform_kernel(plan, Matrix(patch.array, patch.start + c * lanes,
+                                          plan.taps * channels.count * lanes,
+                                          channels.count * lanes),
+                             across(u, v // width * N * N * u.point + c * width + v % width))
 
 
 @compiled
-def transform_products(plan, m, m0, m_point, first, count, f0, y, floor, stream, patch, p0):
-    """y = max(A' m A, floor), for ``count`` tiles and one panel of filters."""
+def transform_products(plan, m, tiles, f0, output, patch):
+    """y = max(A' m A, floor), for some tiles and one panel of filters."""
     keep_apart()
+    y, _, floor, stream = output
     lanes, width, step = tile_lanes(y), tile_columns(y), plan.step
-    for t in range(count):
-        row, column = divmod(first + t, plan.tiles_across)
+    beside = Matrix(patch.array, patch.start, step * lanes, lanes)
+    for t in range(tiles.count):
+        row, column = divmod(tiles.first + t, plan.tiles_across)
         image, row = divmod(row, plan.tiles_down)
-        height, across = plan.out_height - row * step, plan.out_width - column * step
+        height, width_left = plan.out_height - row * step, plan.out_width - column * step
         for v in range(0, min(width, plan.filters - f0), lanes):
-            source = m0 + t * width + v
-            target = ((image * plan.out_height + row * step) * plan.out_width
-                      + column * step) * plan.filters + f0 + v
+            source = across(m, t * width + v)
+            target = Matrix(y, ((image * plan.out_height + row * step) * plan.out_width
+                                + column * step) * plan.filters + f0 + v,
+                            plan.out_width * plan.filters, plan.filters)
             valid = min(lanes, plan.filters - f0 - v)
-            whole = height >= step and across >= step and valid == lanes
-            if whole:
-                goal, g0, g_row, g_column = y, target, plan.out_width * plan.filters, plan.filters
-            else:
-                goal, g0, g_row, g_column = patch, p0, step * lanes, lanes
+            whole = height >= step and width_left >= step and valid == lanes
+            goal = target if whole else beside
             if plan.taps == 3:
-                transform_products_3(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor, whole and stream)
+                transform_products_3(source, goal, floor, whole and stream)
             else:
-                transform_products_7(m, source, N * m_point, m_point,
-                                     goal, g0, g_row, g_column, floor, whole and stream)
+                transform_products_7(source, goal, floor, whole and stream)
             if not whole:
                 for i in range(min(step, height)):
-                    copy_block(patch, p0 + i * step * lanes, lanes, DENSE, min(step, across), valid,
-                               y, target + i * plan.out_width * plan.filters, plan.filters, valid)
+                    copy_block(Matrix(beside.array, beside.start + i * step * lanes, lanes, DENSE),
+                               min(step, width_left), valid,
+                               Matrix(y, target.start + i * target.row, plan.filters, DENSE),
+                               valid)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -263,118 +305,141 @@ def apart(size):
     return size + 16
 
 
+class Output(NamedTuple):
+    """y = max(sums + bias, floor)."""
+
+    y: np.ndarray
+    bias: np.ndarray    # behind as many zeros as a panel is wide
+    floor: float
+    stream: bool        # store past the caches
+
+
+class Part(NamedTuple):
+    """What of a convolution is computed at once: its windows fit a cache."""
+
+    tiles: Run
+    channels: Run
+    filters: Run
+    block: int      # channels whose windows, or kernels, lie together
+    span: int       # panels of filters of a task
+
+
+class Room(NamedTuple):
+    """Memory of a part."""
+
+    v: np.ndarray   # windows
+    m: np.ndarray   # products
+    own: Parts      # of each thread
+
+
 @parallel
-def _all_kernels(thread, begin, end, plan, weight, u, scratch, patch_size):
+def _all_kernels(thread, begin, end, plan, weight, u, own):
     if shared(thread, begin, end):
         return
     width = tile_columns(u)
     u_point = apart(plan.channels * width)
     for panel in range(begin, end):
         for c in range(0, plan.channels, KERNELS):
-            transform_kernels(plan, weight, c, min(KERNELS, plan.channels - c), panel * width, ONE,
-                              u, panel * N * N * u_point + c * width, ZERO, u_point,
-                              scratch, thread * patch_size)
+            transform_kernels(plan, weight, Run(c, min(KERNELS, plan.channels - c)), panel * width,
+                              ONE, Points(u, panel * N * N * u_point + c * width, u_point, width),
+                              Place(own.array, thread * own.size))
 
 
 @compiled
-def multiply_points(first_time, count, depth, v, v0, v_row, v_point, u, u0, u_point,
-                    ahead, ahead0, ahead_row, ahead_point, start, f, m, m0, m_point, no_floor):
+def multiply_points(first_time, count, depth, v, u, ahead, bias, m):
     """m (+)= v u at each point, for one panel of filters; the first time, the bias is added.
 
-    Meanwhile, what is needed next comes nearer, with each point ``ahead_point`` further.
+    Meanwhile, what is needed next comes nearer.
     """
     keep_apart()
-    width = tile_columns(m)
+    width = tile_columns(m.array)
     for point in range(N * N):
-        target = m0 + point * m_point
+        c = matrix_at(m, point)
         if first_time:
-            source, s0, s_row = start, width + f if point == ONES else ZERO, ZERO
+            start = Matrix(bias.array, width + bias.start if point == ONES else ZERO, ZERO, DENSE)
         else:
-            source, s0, s_row = m, target, width
-        multiply_panel(count, width, depth, v, v0 + point * v_point, v_row, DENSE,
-                       u, u0 + point * u_point, ahead, ahead0 + point * ahead_point, ahead_row,
-                       source, s0, s_row, m, target, width, no_floor, CACHED)
+            start = c
+        multiply_panel(count, width, depth, matrix_at(v, point), matrix_at(u, point),
+                       matrix_at(ahead, point), Result(c, start, no_floor(m.array), CACHED))
 
 
 @parallel
-def _tiles_outside(thread, begin, end, plan, x, u, start, y, floor, no_floor, stream, block,
-                   scratch, size):
+def _tiles_outside(thread, begin, end, plan, block, operands, output, own):
     """Few channels: the windows of a block of tiles stay in the L2 cache, all kernels pass by."""
     if shared(thread, begin, end):
         return
-    width, lanes = tile_columns(y), tile_lanes(y)
+    (x, u), room = operands, own.array
+    width, lanes = tile_columns(x), tile_lanes(x)
     tiles = plan.images * plan.tiles_down * plan.tiles_across
     depth = (plan.channels + lanes - 1) // lanes * lanes
     u_point = apart(plan.channels * width)
-    v_point, m_point = apart(block * depth), apart(block * width)
+    v = Points(room, thread * own.size, apart(block * depth), depth)
+    m = Points(room, v.start + N * N * v.point, apart(block * width), width)
+    patch = Place(room, m.start + N * N * m.point)
     for task in range(begin, end):
-        first = task * block
-        count = min(block, tiles - first)
-        v = thread * size
-        m = v + N * N * v_point
-        patch = m + N * N * m_point
-        transform_windows(plan, x, first, count, ZERO, plan.channels, scratch, v, depth, v_point,
-                          scratch, patch)
+        now = Run(task * block, min(block, tiles - task * block))
+        transform_windows(plan, x, now, Run(ZERO, plan.channels), v, patch)
         for f in range(0, plan.filters, width):
             panel = f // width * N * N * u_point
             for c in range(0, plan.channels, KERNELS):
-                multiply_points(c == 0, count, min(KERNELS, plan.channels - c),
-                                scratch, v + c, depth, v_point, u, panel + c * width, u_point,
-                                u, panel + c * width + u_point, width, u_point,
-                                start, f, scratch, m, m_point, no_floor)
-            transform_products(plan, scratch, m, m_point, first, count, f, y, floor, stream,
-                               scratch, patch)
+                kernels = Points(u, panel + c * width, u_point, width)
+                multiply_points(c == 0, now.count, min(KERNELS, plan.channels - c),
+                                Points(room, v.start + c, v.point, v.row), kernels,
+                                Points(u, kernels.start + u_point, u_point, width),
+                                Place(output.bias, f), m)
+            transform_products(plan, m, now, f, output, patch)
 
 
 @parallel
-def _windows(thread, begin, end, plan, x, first, count, c0, channels, block, v,
-             scratch, patch_size):
+def _windows(thread, begin, end, plan, x, part, v, own):
     if shared(thread, begin, end):
         return
-    v_point = apart(count * block)
-    groups = (count + GROUP - 1) // GROUP
+    tiles, channels, _, block, _ = part
+    v_point = apart(tiles.count * block)
+    groups = (tiles.count + GROUP - 1) // GROUP
     for task in range(begin, end):
-        part, t = divmod(task, groups)
+        number, t = divmod(task, groups)
         t *= GROUP
-        c = part * block
-        transform_windows(plan, x, first + t, min(GROUP, count - t),
-                          c0 + c, min(block, channels - c),
-                          v, part * N * N * v_point + t * block, block, v_point,
-                          scratch, thread * patch_size)
+        c = number * block
+        transform_windows(plan, x, Run(tiles.first + t, min(GROUP, tiles.count - t)),
+                          Run(channels.first + c, min(block, channels.count - c)),
+                          Points(v, number * N * N * v_point + t * block, v_point, block),
+                          Place(own.array, thread * own.size))
 
 
 @parallel
-def _filters_outside(thread, begin, end, plan, weight, v, first, count, c0, channels, block, start,
-                     m, f0, f_end, span, y, floor, no_floor, stream, scratch, size):
+def _filters_outside(thread, begin, end, plan, weight, part, room, output):
     """Many channels: each thread transforms the kernels of its filters, block by block."""
     if shared(thread, begin, end):
         return
-    width = tile_columns(y)
-    v_point, m_point = apart(count * block), apart(count * width)
+    tiles, channels, filters, block, span = part
+    own, width = room.own, tile_columns(weight)
+    v_point, m_point = apart(tiles.count * block), apart(tiles.count * width)
+    f_end = filters.first + filters.count
     for task in range(begin, end):
-        f1 = f0 + task * span * width
+        f1 = filters.first + task * span * width
         panels = min(span, (f_end - f1 + width - 1) // width)
-        whole = channels == plan.channels   # else the sums must wait for the other channels
+        whole = channels.count == plan.channels     # else the sums must wait for other channels
         products = (thread if whole else task) * span * N * N * m_point
-        u = thread * size
-        patch = u + span * N * N * apart(block * width)
-        for c in range(0, channels, block):
-            depth = min(block, channels - c)
+        u = thread * own.size
+        patch = Place(own.array, u + span * N * N * apart(block * width))
+        for c in range(0, channels.count, block):
+            depth = min(block, channels.count - c)
             u_point = apart(depth * width)
-            transform_kernels(plan, weight, c0 + c, depth, f1, panels,
-                              scratch, u, N * N * u_point, u_point, scratch, patch)
+            v = Points(room.v, c // block * N * N * v_point, v_point, block)
+            transform_kernels(plan, weight, Run(channels.first + c, depth), f1, panels,
+                              Points(own.array, u, u_point, width), patch)
             for panel in range(panels):
-                multiply_points(c0 + c == 0, count, depth,
-                                v, c // block * N * N * v_point, block, v_point,
-                                scratch, u + panel * N * N * u_point, u_point,
-                                scratch, u + (panel * N * N + 1) * u_point, width, u_point,
-                                start, f1 + panel * width,
-                                m, products + panel * N * N * m_point, m_point, no_floor)
-        if c0 + channels == plan.channels:
+                kernels = Points(own.array, u + panel * N * N * u_point, u_point, width)
+                multiply_points(channels.first + c == 0, tiles.count, depth, v, kernels,
+                                Points(own.array, kernels.start + u_point, u_point, width),
+                                Place(output.bias, f1 + panel * width),
+                                Points(room.m, products + panel * N * N * m_point, m_point, width))
+        if channels.first + channels.count == plan.channels:
             for panel in range(panels):
-                transform_products(plan, m, products + panel * N * N * m_point, m_point,
-                                   first, count, f1 + panel * width, y, floor, stream,
-                                   scratch, patch)
+                transform_products(plan, Points(room.m, products + panel * N * N * m_point,
+                                                m_point, width),
+                                   tiles, f1 + panel * width, output, patch)
 
 
 def suits(taps: int) -> bool:
@@ -402,58 +467,73 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
     """
     images, height, width, channels = x.shape
     taps, filters = weight.shape[0], weight.shape[2 if turned else 3]
-    step = N + 1 - taps
+    step = outputs_of_tile(taps)
     out_height, out_width = height + 2 * padding[0] - taps + 1, width + 2 * padding[1] - taps + 1
-    plan = Plan(images, height, width, channels, out_height, out_width, filters, taps, step, N,
-                *padding, -(-out_height // step), -(-out_width // step), int(turned))
-    tile, threads, points = tile_of(x.dtype), get_threads(), N * N
-    start = np.zeros(tile.columns + round_up(filters, tile.columns), x.dtype)
+    plan = TileExtents(images, height, width, channels, out_height, out_width, filters, taps, step,
+                       N, *padding, -(-out_height // step), -(-out_width // step), int(turned))
+    tile = tile_of(x.dtype)
+    padded = np.zeros(tile.columns + round_up(filters, tile.columns), x.dtype)
     if bias is not None:
-        start[tile.columns:tile.columns + filters] = bias
+        padded[tile.columns:tile.columns + filters] = bias
     y = empty((images, out_height, out_width, filters), x.dtype)
-    x, weight, y_flat = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
-    floor, no_floor = x.dtype.type(floor), x.dtype.type(NO_FLOOR)
-    patch = max(points, taps * taps * KERNELS) * tile.lanes
-    panels = -(-filters // tile.columns)
-    if points * channels * panels * tile.columns <= SHALLOW:
-        depth = round_up(channels, tile.lanes)
-        block = max(1, BLOCK // (points * (depth + tile.columns) * tile.rows)) * tile.rows
-        block = min(block, round_up(-(-plan.tiles // threads), tile.rows))
-        size = points * (apart(block * depth) + apart(block * tile.columns)) + patch
-        kernels = points * panels * apart(channels * tile.columns)
-        with scratch(kernels + threads * size, x.dtype) as room:
-            u, own = np.split(room, [kernels])
-            _all_kernels(panels, plan, weight, u, own, size, threads=threads)
-            _tiles_outside(-(-plan.tiles // block), plan, x, u, start, y_flat, floor, no_floor,
-                           streams(y), block, own, size, threads=threads)
-        return y
-    some_channels = min(channels, CHANNELS)
+    output = Output(y.reshape(-1), padded, x.dtype.type(floor), streams(y))
+    kernels = N * N * channels * round_up(filters, tile.columns)
+    schedule = _with_tiles_outside if kernels <= SHALLOW else _with_filters_outside
+    schedule(plan, tile, x.reshape(-1), weight.reshape(-1), output)
+    return y
+
+
+def _with_tiles_outside(plan: TileExtents, tile: Tile, x, weight, output: Output) -> None:
+    threads, points, panels = get_threads(), N * N, -(-plan.filters // tile.columns)
+    depth = round_up(plan.channels, tile.lanes)
+    block = max(1, WINDOWS // (points * (depth + tile.columns) * tile.rows)) * tile.rows
+    block = min(block, round_up(-(-plan.tiles // threads), tile.rows))
+    size = (points * (apart(block * depth) + apart(block * tile.columns))
+            + _patch_size(plan, tile))
+    kernels = points * panels * apart(plan.channels * tile.columns)
+    with scratch(kernels + threads * size, x.dtype) as room:
+        u, own = np.split(room, [kernels])
+        own = Parts(own, size)
+        _all_kernels(panels, plan, weight, u, own, threads=threads)
+        _tiles_outside(-(-plan.tiles // block), plan, block, (x, u), output, own, threads=threads)
+
+
+def _with_filters_outside(plan: TileExtents, tile: Tile, x, weight, output: Output) -> None:
+    threads, points, channels, filters = get_threads(), N * N, plan.channels, plan.filters
+    some_channels = min(channels, SUPER_CHANNELS)
     tiles = -(-plan.tiles // -(-plan.tiles // TILES))
     span = SPAN if weight.nbytes > CACHE else 1
     task = span * tile.columns
     some_filters = round_up(filters, task)
     if channels > some_channels:
-        some_filters = min(some_filters, FILTERS)
+        some_filters = min(some_filters, SUPER_FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
-    size = points * span * apart(block * tile.columns) + patch
+    size = points * span * apart(block * tile.columns) + _patch_size(plan, tile)
     windows = points * -(-some_channels // block) * apart(tiles * block)
     sums = threads if channels == some_channels else some_filters // task
     products = points * sums * span * apart(tiles * tile.columns)
-    with scratch(windows + products + threads * size, x.dtype) as room:
-        v, m, own = np.split(room, [windows, windows + products])
-        for first in range(0, plan.tiles, tiles):
-            count = min(tiles, plan.tiles - first)
-            for f0 in range(0, filters, some_filters):
-                f_end = min(f0 + some_filters, filters)
-                for c0 in range(0, channels, some_channels):
-                    now = min(some_channels, channels - c0)
-                    if f0 == 0 or channels > some_channels:
-                        _windows(-(-count // GROUP) * -(-now // block), plan, x, first, count,
-                                 c0, now, block, v, own, size, threads=threads)
-                    _filters_outside(-(-(f_end - f0) // task), plan, weight, v, first, count,
-                                     c0, now, block, start, m, f0, f_end, span, y_flat, floor,
-                                     no_floor, streams(y), own, size, threads=threads)
-    return y
+    with scratch(windows + products + threads * size, x.dtype) as memory:
+        v, m, own = np.split(memory, [windows, windows + products])
+        room = Room(v, m, Parts(own, size))
+        for now in runs(plan.tiles, tiles):
+            for some in runs(filters, some_filters):
+                for those in runs(channels, some_channels):
+                    part = Part(now, those, some, block, span)
+                    if some.first == 0 or channels > some_channels:
+                        _windows(-(-now.count // GROUP) * -(-those.count // block), plan, x, part,
+                                 v, room.own, threads=threads)
+                    _filters_outside(-(-some.count // task), plan, weight, part, room, output,
+                                     threads=threads)
+
+
+def _patch_size(plan: TileExtents, tile: Tile) -> int:
+    return max(N * N, plan.taps * plan.taps * KERNELS) * tile.lanes
+
+
+def runs(total: int, most: int) -> Iterator[Run]:
+    """All in turn, ``most`` at a time."""
+    for first in range(0, total, most):
+        yield Run(first, min(most, total - first))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -461,73 +541,84 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, padding
 # ---------------------------------------------------------------------------------------------
 
 
+class Sums(NamedTuple):
+    """Memory of a part of the gradient: transformed windows of x and of dy, and their products."""
+
+    v: np.ndarray
+    w: np.ndarray
+    products: np.ndarray
+    zeros: np.ndarray
+
+
 @parallel
-def _sum_tiles(thread, begin, end, count, channels, block, panels, v, w, sums, zeros, first_time,
-               no_floor):
-    """sums[channels, filters] (+)= V' W, at each point; depth is the tiles."""
+def _sum_tiles(thread, begin, end, part, first_time, sums):
+    """products[channels, filters] (+)= V' W, at each point; depth is the tiles."""
     if shared(thread, begin, end):
         return
-    width = tile_columns(v)
-    v_point, w_point, s_point = apart(count * block), apart(count * width), apart(block * width)
+    tiles, channels, filters, block, _ = part
+    width = tile_columns(sums.v)
+    panels = (filters.count + width - 1) // width
+    v_point, w_point = apart(tiles.count * block), apart(tiles.count * width)
+    s_point = apart(block * width)
     for task in range(begin, end):      # a row of points, a block of channels, a panel
         rest, row = divmod(task, N)
-        part, panel = divmod(rest, panels)
+        number, panel = divmod(rest, panels)
         for point in range(row * N, (row + 1) * N):
-            target = (rest * N * N + point) * s_point
-            start, s0, s_row = (zeros, ZERO, ZERO) if first_time else (sums, target, width)
-            multiply_panel(min(block, channels - part * block), width, count,
-                           v, (part * N * N + point) * v_point, DENSE, block,
-                           w, (panel * N * N + point) * w_point,
-                           w, (panel * N * N + point + 1) * w_point, width, start, s0, s_row,
-                           sums, target, width, no_floor, CACHED)
+            c = Matrix(sums.products, (rest * N * N + point) * s_point, width, DENSE)
+            kernel = Matrix(sums.w, (panel * N * N + point) * w_point, width, DENSE)
+            multiply_panel(min(block, channels.count - number * block), width, tiles.count,
+                           Matrix(sums.v, (number * N * N + point) * v_point, DENSE, block),
+                           kernel, Matrix(sums.w, kernel.start + w_point, width, DENSE),
+                           Result(c, Matrix(sums.zeros, ZERO, ZERO, DENSE) if first_time else c,
+                                  no_floor(sums.v), CACHED))
 
 
 @parallel
-def _finish_gradient(thread, begin, end, plan, c0, channels, block, f0, panels, sums, dweight,
-                     no_floor, stream, scratch, patch_size):
-    """dweight = G' sums G."""
+def _finish_gradient(thread, begin, end, plan, part, sums, output, own):
+    """dweight = G' products G."""
     if shared(thread, begin, end):
         return
-    width, lanes = tile_columns(sums), tile_lanes(sums)
+    _, channels, filters, block, _ = part
+    dweight, _, floor, stream = output
+    width, lanes = tile_columns(dweight), tile_lanes(dweight)
+    panels = (filters.count + width - 1) // width
     s_point = apart(block * width)
     column = plan.channels * plan.filters
+    beside = Matrix(own.array, thread * own.size, plan.taps * lanes, lanes)
     for task in range(begin, end):
-        part, panel = divmod(task, panels)
-        patch = thread * patch_size
-        for c in range(min(block, channels - part * block)):
-            for v in range(0, min(width, plan.filters - f0 - panel * width), lanes):
-                source = task * N * N * s_point + c * width + v
-                f = f0 + panel * width + v
-                target = (c0 + part * block + c) * plan.filters + f
+        number, panel = divmod(task, panels)
+        for c in range(min(block, channels.count - number * block)):
+            for v in range(0, min(width, plan.filters - filters.first - panel * width), lanes):
+                source = Matrix(sums.products, task * N * N * s_point + c * width + v,
+                                N * s_point, s_point)
+                f = filters.first + panel * width + v
+                target = Matrix(dweight, (channels.first + number * block + c) * plan.filters + f,
+                                plan.taps * column, column)
                 valid = min(lanes, plan.filters - f)
-                if valid == lanes:
-                    goal, g0, g_row, g_column = dweight, target, plan.taps * column, column
-                else:
-                    goal, g0, g_row, g_column = scratch, patch, plan.taps * lanes, lanes
+                goal = target if valid == lanes else beside
                 past_caches = stream and valid == lanes
                 if plan.taps == 3:
-                    transform_sums_3(sums, source, N * s_point, s_point,
-                                     goal, g0, g_row, g_column, no_floor, past_caches)
+                    transform_sums_3(source, goal, floor, past_caches)
                 else:
-                    transform_sums_7(sums, source, N * s_point, s_point,
-                                     goal, g0, g_row, g_column, no_floor, past_caches)
+                    transform_sums_7(source, goal, floor, past_caches)
                 if valid < lanes:
-                    copy_block(scratch, patch, lanes, DENSE, plan.taps * plan.taps, valid,
-                               dweight, target, column, valid)
+                    copy_block(Matrix(beside.array, beside.start, lanes, DENSE),
+                               plan.taps * plan.taps, valid,
+                               Matrix(dweight, target.start, column, DENSE), valid)
 
 
 def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int) -> np.ndarray:
     """dweight (r, r, c, f) of a convolution, stride 1, from dy (n, oh, ow, f) and x, contiguous."""
     images, height, width, channels = x.shape
     out_height, out_width, filters = dy.shape[1:]
-    step, points = N + 1 - taps, N * N
-    down, across = -(-out_height // step), -(-out_width // step)
-    of_x = Plan(images, height, width, channels, out_height, out_width, filters, taps, step, N,
-                *padding, down, across, 0)
-    of_dy = Plan(images, out_height, out_width, filters, out_height, out_width, filters, taps, step,
-                 step, 0, 0, down, across, 0)
+    step, points = outputs_of_tile(taps), N * N
+    down, over = -(-out_height // step), -(-out_width // step)
+    of_x = TileExtents(images, height, width, channels, out_height, out_width, filters, taps, step,
+                       N, *padding, down, over, 0)
+    of_dy = TileExtents(images, out_height, out_width, filters, out_height, out_width, filters,
+                        taps, step, step, 0, 0, down, over, 0)
     tile, threads = tile_of(x.dtype), get_threads()
-    some_channels, some_filters = min(channels, CHANNELS), min(filters, GRADIENT_FILTERS)
+    some_channels, some_filters = min(channels, SUPER_CHANNELS), min(filters, GRADIENT_FILTERS)
     block = min(KERNELS, round_up(some_channels, tile.lanes))
     blocks, panels = -(-some_channels // block), -(-some_filters // tile.columns)
     tiles = max(1, GRADIENT_WINDOWS // (points * (blocks * block + panels * tile.columns)))
@@ -535,26 +626,22 @@ def gradient(dy: np.ndarray, x: np.ndarray, padding: tuple[int, int], taps: int)
     sizes = [points * blocks * apart(tiles * block), points * panels * apart(tiles * tile.columns),
              points * blocks * panels * apart(block * tile.columns), threads * points * tile.lanes]
     dweight = empty((taps, taps, channels, filters), x.dtype)
-    x, dy, zeros = x.reshape(-1), dy.reshape(-1), np.zeros(tile.columns, x.dtype)
-    no_floor = x.dtype.type(NO_FLOOR)
-    with scratch(sum(sizes), dweight.dtype) as room:
-        v, w, sums, own, _ = np.split(room, np.cumsum(sizes))
-        for c0 in range(0, channels, some_channels):
-            now = min(some_channels, channels - c0)
-            for f0 in range(0, filters, some_filters):
-                filters_now = min(some_filters, filters - f0)
-                blocks_now, panels_now = -(-now // block), -(-filters_now // tile.columns)
-                for first in range(0, of_x.tiles, tiles):
-                    count = min(tiles, of_x.tiles - first)
-                    if f0 == 0 or count < of_x.tiles:
-                        _windows(-(-count // GROUP) * blocks_now, of_x, x, first, count, c0, now,
-                                 block, v, own, points * tile.lanes, threads=threads)
-                    _windows(-(-count // GROUP) * panels_now, of_dy, dy, first, count,
-                             f0, filters_now, tile.columns, w, own, points * tile.lanes,
+    zeros = np.zeros(tile.columns, x.dtype)
+    output = Output(dweight.reshape(-1), zeros, x.dtype.type(NO_FLOOR), streams(dweight))
+    x, dy = x.reshape(-1), dy.reshape(-1)
+    with scratch(sum(sizes), x.dtype) as room:
+        v, w, products, own, _ = np.split(room, np.cumsum(sizes))
+        sums, own = Sums(v, w, products, zeros), Parts(own, points * tile.lanes)
+        for those in runs(channels, some_channels):
+            for some in runs(filters, some_filters):
+                blocks, panels = -(-those.count // block), -(-some.count // tile.columns)
+                for now in runs(of_x.tiles, tiles):
+                    part, groups = Part(now, those, some, block, 1), -(-now.count // GROUP)
+                    if some.first == 0 or now.count < of_x.tiles:
+                        _windows(groups * blocks, of_x, x, part, v, own, threads=threads)
+                    _windows(groups * panels, of_dy, dy,
+                             part._replace(channels=some, block=tile.columns), w, own,
                              threads=threads)
-                    _sum_tiles(N * blocks_now * panels_now, count, now, block, panels_now, v, w,
-                               sums, zeros, first == 0, no_floor, threads=threads)
-                _finish_gradient(blocks_now * panels_now, of_x, c0, now, block, f0, panels_now,
-                                 sums, dweight.reshape(-1), no_floor, streams(dweight), own,
-                                 points * tile.lanes, threads=threads)
+                    _sum_tiles(N * blocks * panels, part, now.first == 0, sums, threads=threads)
+                _finish_gradient(blocks * panels, of_x, part, sums, output, own, threads=threads)
     return dweight

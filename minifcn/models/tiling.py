@@ -5,26 +5,48 @@ on the cells up to 44 pixels away that are interpolated to it: no value further 
 matters. But Winograd's algorithm computes groups of neighbouring cells together, 6 by 6 for 3x3
 kernels and 2 by 2 for 7x7, and what only a neighbour depends on still changes how a cell rounds.
 Counted back from the edge of a tile's core through every layer, and up to whole groups each time,
-632 pixels matter.
+632 pixels matter (``reach``).
 
 With a halo of that width a tile gives, in its core, the same bits as the whole picture, if its
-cells are grouped alike. So it begins at multiples of 384 pixels: of 32, the stride of the network,
-and of 12 such cells.
+cells are grouped alike. So it begins at multiples of 384 pixels: of the network's stride of 32, and
+of the cells of both kinds of groups.
 """
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import product
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 
 from minifcn.layers import MaxPool2d
 from minifcn.models.geometry import plan
+from minifcn.ops.fast.transforms import outputs_of_tile
 
-GRID = 384
-HALO_BEFORE = 768       # the smallest multiple of GRID above 632
-HALO_AFTER = 640        # the end of a tile needs no alignment
+
+def reach() -> int:
+    """Pixels beyond a tile's core that what is in it may depend on, by a single bit."""
+    steps = {step.name: step for step in plan(500).steps}
+    pixels = ceil(sum((step.kernel - 1) / 2 * step.grid.step
+                      for name, step in steps.items() if name.startswith("upscore")))
+    for name, step in reversed(steps.items()):
+        if name == "fc6" or name.startswith("conv"):
+            cell = int(step.grid.step)
+            # conv1_1 has too few channels for Winograd's algorithm
+            group = cell * (1 if name == "conv1_1" else outputs_of_tile(step.kernel))
+            pixels = round_up(pixels, group) + step.kernel // 2 * cell
+    return pixels
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+STRIDE = 32                 # of the network, in pixels
+GRID = STRIDE * outputs_of_tile(3) * outputs_of_tile(7)     # 384: tiles begin at its multiples
+HALO_BEFORE = round_up(reach(), GRID)                       # 768
+HALO_AFTER = round_up(reach(), STRIDE)                      # 640: an end needs no alignment
 LARGEST = 5 * 10**9     # bytes of activations in one pass; with all else less than 8 GB
 BATCH = 10**8           # bytes of activations of small pictures that go through together
 MOST = 16               # of them; more gain nothing
