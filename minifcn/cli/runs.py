@@ -18,7 +18,7 @@ from minifcn.cli.machine import available_memory
 from minifcn.cli.recipes import RECIPES
 from minifcn.data import Augmentation, Folder, PairedFiles, survey
 from minifcn.data.survey import assert_sound
-from minifcn.files import written_whole
+from minifcn.files import shortened, written_whole
 from minifcn.models import pretrained
 from minifcn.models.summary import training_bytes
 from minifcn.palette import check_class_names
@@ -197,8 +197,11 @@ def saved_settings(path: Path, source: dict) -> dict:
     if "dataset" not in values:
         raise ValueError(f"{path} names no data set, so it cannot be resumed from here")
     settings = judged(path, values, train.add_arguments)
-    if source.get("classes") is not None:       # names may look like options
-        settings["classes"] = check_class_names(list(source["classes"]))
+    classes = source.get("classes")
+    if isinstance(classes, list):       # names may look like options
+        settings["classes"] = check_class_names(classes)
+    elif classes is not None:
+        raise ValueError(f"{path}: classes is {shortened(repr(classes), 80)}; it should be a list")
     return {**settings, "images": source["images"]}
 
 
