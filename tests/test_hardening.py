@@ -163,7 +163,7 @@ WRONG = [None, True, -1, 10**30, 1e400, float("nan"), "text", [], {}, [[]], "x" 
 
 @pytest.mark.parametrize("new", WRONG, ids=lambda new: repr(new)[:12])
 def test_a_damaged_state_is_one_clear_error(run, tmp_path, new, capsys):
-    """Every value of the state in turn becomes something else; --resume says so, or goes on."""
+    """A value of the state becomes something else; --resume says so, or goes on."""
     from safetensors import safe_open
 
     with safe_open(run / LAST, "numpy") as file:
@@ -172,7 +172,7 @@ def test_a_damaged_state_is_one_clear_error(run, tmp_path, new, capsys):
     folder = tmp_path / "run"
     folder.mkdir()
     paths = [path for path in leaves(text["state"]) if path]
-    for path in paths:
+    for path in paths[[*map(repr, WRONG)].index(repr(new)) % 4::4]:
         damaged = {**text, "state": changed(text["state"], path, new)}
         save_file(arrays, folder / LAST, {"minifcn": json.dumps(damaged)})
         code = main(["train", "--out", str(folder), "--resume", "--quiet"])
@@ -314,7 +314,7 @@ def test_a_name_of_255_bytes_and_one_with_escapes_are_segmented(tmp_path, capsys
 
 
 @UNIX
-@pytest.mark.parametrize("closed", ["2>&-", "2> >(exit)", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "2> >(exit)"])
 def test_nobody_has_to_listen(tmp_path, closed):
     command = (f"{sys.executable} -m minifcn train shapes --out {tmp_path}/run {SMALL} {closed}; "
                "exit $?")
@@ -364,8 +364,8 @@ def test_ctrl_c_ends_a_command_at_once_and_without_a_traceback(tmp_path, command
 def test_logs_are_utf8_in_every_locale(tmp_path):
     code = ("import sys; from minifcn.training.log import Log\n"
             "from pathlib import Path\n"
-            "log = Log(Path(sys.argv[1]), ('step', 'iu straße'))\n"
-            "log.add(1, 0.5)\nLog(Path(sys.argv[1]), ('step', 'iu straße'), 1)\n")
+            "names = 'step', 'iu stra\\u00dfe'\n"
+            "Log(Path(sys.argv[1]), names).add(1, 0.5)\nLog(Path(sys.argv[1]), names, 1)\n")
     path = tmp_path / "log.csv"
     subprocess.run([sys.executable, "-W", "error::EncodingWarning", "-X", "warn_default_encoding",
                     "-X", "utf8=0", "-c", code, path], check=True,

@@ -20,11 +20,16 @@ BUILD = Path("build", "soak")
 def main(words: list[str]) -> int:
     full = "--full" in words
     chosen = [word for word in words if word != "--full"] or list(PARTS)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    path = BUILD / ("full.json" if full else "short.json")
-    done = json.loads(path.read_text()) if path.exists() else {}
+    kept = BUILD / ("full" if full else "short")
+    kept.mkdir(parents=True, exist_ok=True)
+    done: dict[str, dict] = {}
+    for part in PARTS:
+        path = kept / f"{part}.json"
+        if path.exists():
+            done |= json.loads(path.read_text())
     for part in chosen:
         units, run = PARTS[part]
+        path = kept / f"{part}.json"
         for unit in units(full):
             key = json.dumps([part, *unit])
             if key in done:
@@ -33,7 +38,8 @@ def main(words: list[str]) -> int:
             found = run(BUILD, *unit)
             done[key] = {**found._asdict(), "commit": commit(), "date": f"{date.today()}"}
             with written_whole(path) as temporary:
-                temporary.write_text(json.dumps(done, indent=1))
+                temporary.write_text(json.dumps(
+                    {name: each for name, each in done.items() if json.loads(name)[0] == part}))
             print(f"{part} {unit}: {found.count}, {time.monotonic() - start:.0f} s",
                   *found.wrong, sep="\n  ", flush=True)
     print(table(done, full))

@@ -24,6 +24,7 @@ from safetensors.numpy import save
 
 import minifcn
 from minifcn import data, predicting
+from minifcn.files import untrusted
 from minifcn.training.trainer import LAST, Recipe, Trainer
 
 MESSAGE = 500       # characters of an error
@@ -240,7 +241,8 @@ RECIPES = [{"steps": 5, "rate": 0.1, "class_weights": [1, 2.5],
 
 
 def dictionary(path: Path) -> dict:
-    value = json.loads(path.read_bytes())
+    with untrusted(path):
+        value = json.loads(path.read_bytes())
     if not isinstance(value, dict):
         raise ValueError("not a recipe")
     return value
