@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from minifcn.isolation import plain
+from minifcn.leaving import tidied
 
 try:
     import fcntl
@@ -43,17 +44,21 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
     # short, so that every name that the system allows can be written
     temporary = path.with_name(f".{os.urandom(6).hex()}.tmp{path.suffix}"[-200:])
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode         # of new files here; safetensors makes private ones
-        temporary.unlink()
-        yield temporary
-        temporary.chmod(mode)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())             # on disk before the name points at it
-        os.replace(temporary, path)
-    finally:
+    def remove() -> None:
         temporary.unlink(missing_ok=True)
+
+    with tidied(remove):
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode     # of new files here; safetensors makes private ones
+            temporary.unlink()
+            yield temporary
+            temporary.chmod(mode)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())         # on disk before the name points at it
+            os.replace(temporary, path)
+        finally:
+            remove()
 
 
 # -- reading --------------------------------------------------------------------------------------

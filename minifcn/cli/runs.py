@@ -166,12 +166,13 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
                              f"{settings[name]}; leave it out, or start another run")
-    settings |= {name: given[name] for name in ("data", "patience") if name in given}
+    new = {name: given[name] for name in ("data", "patience") if name in given}
+    settings |= new
     data, validation = open_splits(settings)
     recipe = replace(Recipe.from_dict(state.recipe), patience=settings["patience"])
     if "steps" in given or "epochs" in given:
         recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
-    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say,
+    trainer = Trainer(model, data, recipe, validation, folder, state, {**state.source, **new}, say,
                       tensorboard=settings["tensorboard"])
     step = state.progress.step
     if step > recipe.steps or trainer.finished:
