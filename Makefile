@@ -22,7 +22,8 @@ peers: $(VENV)/peers
 soak: $(VENV)/soak
 	$(BIN)/python -m tests.soak $(if $(FULL),--full)
 
-# changes lines of the code, and counts how many changes the tests notice; MODULE=data for one room
+# changes lines of the code, and counts how many changes the tests notice; MODULE=data for one room,
+# MODULE="data 20" for twenty of its changes
 mutation: $(VENV)/soak
 	$(BIN)/python -m tests.soak.mutation $(MODULE)
 

@@ -125,9 +125,9 @@ def untrusted(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and len(str(error)) > LONGEST:
-            raise OSError(shortened(str(error))) from None
-        raise
+        if (short := shortened(str(error))) == str(error):
+            raise
+        raise type(error)(short) from None
     except (ValueError, MemoryError, RecursionError) as error:
         words = str(error) or type(error).__name__
         words = words if str(path) in words else f"{path}: {words}"

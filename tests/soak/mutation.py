@@ -1,9 +1,9 @@
 """Changes lines of a room's code, one at a time, and counts how many the tests notice.
 
-    python -m tests.soak.mutation [ROOM ...]
+    python -m tests.soak.mutation [ROOM ...] [SAMPLE]
 
-cosmic-ray changes a copy in ``build/mutation``; of all changes a sample is tried, the same each
-time. A run that was stopped goes on where it was.
+cosmic-ray changes a copy in ``build/mutation``; of all changes a sample is tried (100 of a room),
+the same each time. A run that was stopped goes on where it was.
 """
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-SAMPLE = 100        # changes of a room
 ROOMS = {           # code, and the tests that should notice
-    "data": ("minifcn/data", "tests/data tests/test_hardening.py"),
-    "training": ("minifcn/training", "tests/training tests/test_hardening.py"),
-    "files": ("minifcn/models/files.py", "tests/models/test_files.py tests/test_hardening.py"),
+    "data": ("minifcn/data", "tests/data tests/test_hardening.py -k 'not ctrl_c and not listen'"),
+    "training": ("minifcn/training", "tests/training tests/test_hardening.py "
+                 "-k 'not ctrl_c and not listen'"),
+    "files": ("minifcn/models/files.py", "tests/models/test_files.py tests/test_hardening.py "
+              "-k 'test_files or checkpoint or weights or header or names_of'"),
     "weights": ("minifcn/weights", "tests/weights"),
 }
 CONFIG = """[cosmic-ray]
 module-path = "{code}"
 timeout = 900
 excluded-modules = []
-test-command = "{python} -m pytest -x -q -p no:cacheprovider -m 'not slow and not peers' {tests}"
+test-command = """{python} -m pytest -x -q -p no:cacheprovider -m 'not slow and not peers' {tests}"""
 distributor.name = "local"
 """
 
 
-def main(rooms: list[str]) -> int:
-    rows = [tried(room) for room in rooms or ROOMS if Path(ROOMS[room][0]).exists()]
+def main(words: list[str]) -> int:
+    sample = next((int(word) for word in words if word.isdecimal()), 100)
+    rooms = [word for word in words if word in ROOMS] or ROOMS
+    rows = [tried(room, sample) for room in rooms if Path(ROOMS[room][0]).exists()]
     print("| room | changes in all | tried | noticed | share |\n|---|---|---|---|---|")
     for room, possible, noticed, count in rows:
         print(f"| {room} | {possible:,} | {count} | {noticed} | {100 * noticed / count:.0f} % |")
     return 0
 
 
-def tried(room: str) -> tuple[str, int, int, int]:
+def tried(room: str, sample: int) -> tuple[str, int, int, int]:
     from cosmic_ray.work_db import WorkDB, use_db
     from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
@@ -55,7 +58,7 @@ def tried(room: str) -> tuple[str, int, int, int]:
         ray("init", "config.toml", str(session), folder=folder)
         with use_db(session, WorkDB.Mode.open) as base:
             jobs = sorted(base.work_items, key=lambda item: str(item.mutations))
-            chosen = random.Random(0).sample(jobs, min(SAMPLE, len(jobs)))
+            chosen = random.Random(0).sample(jobs, min(sample, len(jobs)))
             left = {item.job_id for item in jobs} - {item.job_id for item in chosen}
             base.set_multiple_results(left, WorkResult(WorkerOutcome.SKIPPED))
     ray("exec", "config.toml", str(session), folder=folder)
