@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test slow peers mutants lint bench notebooks tutorials site release clean
+.PHONY: demo test slow peers soak mutation mutants lint bench notebooks tutorials site release clean
 
 demo: $(VENV)/core
 	$(BIN)/minifcn demo
@@ -17,6 +17,15 @@ slow: $(VENV)/test
 
 peers: $(VENV)/peers
 	$(BIN)/python -m pytest -m peers tests/peers
+
+# kills, hostile files, threads, steady work: docs/limits.md; FULL=1 does five times as much
+soak: $(VENV)/soak
+	$(BIN)/python -m tests.soak $(if $(FULL),--full)
+
+# changes lines of the code, and counts how many changes the tests notice; MODULE=data for one room,
+# MODULE="data 20" for twenty of its changes
+mutation: $(VENV)/soak
+	$(BIN)/python -m tests.soak.mutation $(MODULE)
 
 mutants: $(VENV)/test
 	$(BIN)/python -m tests.gradcheck.mutants
@@ -65,6 +74,11 @@ $(VENV)/test: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/site: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,tutorials,site]"
 	touch $@ $(VENV)/core $(VENV)/test $(VENV)/tutorials
+
+# atheris has no build for some systems and Pythons; then its part is left out
+$(VENV)/soak: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,soak]" || true
+	touch $@
 
 $(VENV)/release: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine

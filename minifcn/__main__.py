@@ -1,6 +1,7 @@
 """``python -m minifcn`` is ``minifcn``."""
 import sys
 
-from minifcn.cli import main
+from minifcn.leaving import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

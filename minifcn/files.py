@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from minifcn.isolation import plain
+from minifcn.leaving import tidied
 
 try:
     import fcntl
@@ -43,17 +44,21 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}")
     # short, so that every name that the system allows can be written
     temporary = path.with_name(f".{os.urandom(6).hex()}.tmp{path.suffix}"[-200:])
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode         # of new files here; safetensors makes private ones
-        temporary.unlink()
-        yield temporary
-        temporary.chmod(mode)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())             # on disk before the name points at it
-        os.replace(temporary, path)
-    finally:
+    def remove() -> None:
         temporary.unlink(missing_ok=True)
+
+    with tidied(remove):
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode     # of new files here; safetensors makes private ones
+            temporary.unlink()
+            yield temporary
+            temporary.chmod(mode)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())         # on disk before the name points at it
+            os.replace(temporary, path)
+        finally:
+            remove()
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -120,9 +125,9 @@ def untrusted(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and len(str(error)) > LONGEST:
-            raise OSError(shortened(str(error))) from None
-        raise
+        if (short := shortened(str(error))) == str(error):
+            raise
+        raise type(error)(short) from None
     except (ValueError, MemoryError, RecursionError) as error:
         words = str(error) or type(error).__name__
         words = words if str(path) in words else f"{path}: {words}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import os
 import re
 import unicodedata
@@ -28,7 +29,7 @@ from minifcn.data.images import (
     read_image,
     resize_labels,
 )
-from minifcn.files import written_whole
+from minifcn.files import open_file, shortened, written_whole
 from minifcn.models.tiling import batches, forward_bytes, largest_tile, predict_scores, softmax
 
 MANIFEST = "manifest.csv"
@@ -140,8 +141,9 @@ def read_manifest(out: Path) -> list[Row]:
     if not path.exists():
         return []
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            header, *lines = csv.reader(file, strict=True)
+        with open_file(path) as file:
+            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+            header, *lines = csv.reader(text, strict=True)
             if tuple(header) != Row._fields:
                 raise ValueError("its header is another")
             rows = [Row(picture, mask, int(height), int(width))
@@ -150,7 +152,8 @@ def read_manifest(out: Path) -> list[Row]:
             raise ValueError("it names a mask elsewhere")
         return rows
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path} was not written by minifcn predict ({error}), and is not "
+        raise ValueError(f"{path} was not written by minifcn predict "
+                         f"({shortened(str(error), 100)}), and is not "
                          "overwritten; choose another folder with --out") from error
 
 

@@ -57,7 +57,7 @@ def read_config(path: str | Path, add_arguments: Callable) -> dict[str, object]:
             values = tomllib.loads(read_text(path, errors="surrogateescape"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not a TOML file: {error}") from error
-        return judged(path, values, add_arguments)
+    return judged(path, values, add_arguments)
 
 
 def judged(path: str | Path, values: Mapping[str, object],
@@ -66,7 +66,12 @@ def judged(path: str | Path, values: Mapping[str, object],
 
     Raises ValueError, naming the file ``path``, for one that is unknown or has a wrong value.
     """
-    values = dict(values)
+    with untrusted(path):
+        return _judged(path, dict(values), add_arguments)
+
+
+def _judged(path: str | Path, values: dict[str, object], add_arguments: Callable
+            ) -> dict[str, object]:
     parser = OptionsParser(prog=str(path), allow_abbrev=False, add_help=False)
     add_arguments(parser)
     flags = {option.removeprefix("--"): action.nargs == 0

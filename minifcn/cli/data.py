@@ -4,7 +4,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from minifcn.cli.options import DEFAULTS, add_data, add_json, open_data
-from minifcn.cli.terminal import interruptible
 from minifcn.palette import DATASETS
 
 HELP = "look through a data set, or import annotations of labelme, COCO or Cityscapes"
@@ -44,8 +43,6 @@ def run(arguments) -> int:
 
 def _import(arguments) -> int:
     from minifcn.data import import_annotations
-
-    interruptible()
     if arguments.source is None or arguments.out is None:
         raise ValueError("minifcn data import takes the annotations and --out, a new folder")
     imported = import_annotations(

@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 
 from minifcn.cli import program
-from minifcn.cli.terminal import interruptible
 
 HELP = "train FCN-32s, 16s and 8s on generated streets in two minutes"
 EXAMPLE = "demo --out demo"
@@ -19,7 +18,6 @@ def add_arguments(parser) -> None:
 def run(arguments) -> None:
     from minifcn.demo import checkpoint, demo
 
-    interruptible()
     out = Path(arguments.out)
     demo(out, seed=arguments.seed, quiet=arguments.quiet)
     paths = (shlex.quote(str(out / name)) for name in (checkpoint(8), "street.png", "masks"))

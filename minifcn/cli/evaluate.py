@@ -12,7 +12,6 @@ from minifcn.cli.options import (
     load_fcn,
     open_data,
 )
-from minifcn.cli.terminal import interruptible
 
 HELP = "measure a checkpoint on a data set, and draw it"
 EXAMPLE = "evaluate runs/camvid/best.safetensors camvid --data data/camvid"
@@ -42,7 +41,6 @@ def run(arguments) -> None:
     from minifcn.training.trainer import check_classes
 
     model = load_fcn(arguments.checkpoint)
-    interruptible()
     if arguments.pictures < 0:
         raise ValueError(f"--pictures must be at least 0, not {arguments.pictures}")
     data = open_for(model, arguments)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from minifcn.cli.options import add_json, checkpoint_file, load_fcn
-from minifcn.cli.terminal import interruptible
+from minifcn.leaving import tidied
 
 HELP = "segment pictures: palette PNG masks, overlays, and a list of them"
 EXAMPLE = """\
@@ -42,7 +42,6 @@ def run(arguments) -> int:
 
     check(arguments)
     model = load_fcn(arguments.model)
-    interruptible()
     out = Path(arguments.out)
     images, skipped = predicting.find_images(arguments.images, out, arguments.recursive)
     earlier = predicting.read_manifest(out)
@@ -56,15 +55,18 @@ def run(arguments) -> int:
         failed.append({"picture": str(path), "error": one_line(error)})
         progress.say(f"minifcn: {failed[-1]['error']}", sys.stderr)
 
-    with progress.bar(images, unit="image", quiet=arguments.quiet) as paths:
+    def list_masks() -> None:
+        if written:
+            predicting.write_manifest(out, predicting.merged(earlier, written, out))
+
+    with tidied(list_masks), progress.bar(images, unit="image", quiet=arguments.quiet) as paths:
         try:
             for each in predicting.segmented(model, paths, arguments.scale, arguments.probabilities,
                                              available_memory, refuse):
                 out.mkdir(parents=True, exist_ok=True)
                 written.append(write(each, model, out, names[each.path], arguments))
-        finally:        # also after Ctrl-C: what is written is listed
-            if written:
-                predicting.write_manifest(out, predicting.merged(earlier, written, out))
+        finally:        # also after an error, as after Ctrl-C: what is written is listed
+            list_masks()
     if arguments.json:
         print(json.dumps({"model": arguments.model, "out": str(out),
                           "manifest": str(out / predicting.MANIFEST), "pictures": written,

@@ -18,7 +18,7 @@ from minifcn.cli.machine import available_memory
 from minifcn.cli.recipes import RECIPES
 from minifcn.data import Augmentation, Folder, PairedFiles, survey
 from minifcn.data.survey import assert_sound
-from minifcn.files import written_whole
+from minifcn.files import shortened, written_whole
 from minifcn.models import pretrained
 from minifcn.models.summary import training_bytes
 from minifcn.palette import check_class_names
@@ -166,12 +166,13 @@ def resume_run(given: dict, folder: Path, say) -> Trainer | None:
         if name not in CHANGEABLE and value != settings[name]:
             raise ValueError(f"--{name.replace('_', '-')} is {value}, but the run in {folder} has "
                              f"{settings[name]}; leave it out, or start another run")
-    settings |= {name: given[name] for name in ("data", "patience") if name in given}
+    new = {name: given[name] for name in ("data", "patience") if name in given}
+    settings |= new
     data, validation = open_splits(settings)
     recipe = replace(Recipe.from_dict(state.recipe), patience=settings["patience"])
     if "steps" in given or "epochs" in given:
         recipe = replace(recipe, steps=count_steps(given, recipe, len(data)))
-    trainer = Trainer(model, data, recipe, validation, folder, state, settings, say,
+    trainer = Trainer(model, data, recipe, validation, folder, state, {**state.source, **new}, say,
                       tensorboard=settings["tensorboard"])
     step = state.progress.step
     if step > recipe.steps or trainer.finished:
@@ -197,8 +198,11 @@ def saved_settings(path: Path, source: dict) -> dict:
     if "dataset" not in values:
         raise ValueError(f"{path} names no data set, so it cannot be resumed from here")
     settings = judged(path, values, train.add_arguments)
-    if source.get("classes") is not None:       # names may look like options
-        settings["classes"] = check_class_names(list(source["classes"]))
+    classes = source.get("classes")
+    if isinstance(classes, list):       # names may look like options
+        settings["classes"] = check_class_names(classes)
+    elif classes is not None:
+        raise ValueError(f"{path}: classes is {shortened(repr(classes), 80)}; it should be a list")
     return {**settings, "images": source["images"]}
 
 

@@ -1,10 +1,8 @@
-"""Between the command line and whoever started it: terminals, closed pipes, Ctrl-C."""
+"""Between the command line and whoever started it: terminals, and closed pipes."""
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -43,10 +41,7 @@ class Printable:
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Standard streams that are open and printable; Ctrl-C ends the process without a word more.
-
-    A command that has something to save or to clean up asks for ``interruptible``.
-    """
+    """Standard streams that are open and printable."""
     for _ in range(3):      # what is opened first takes the place of a closed stream
         place = os.open(os.devnull, os.O_RDWR)
         if place > 2:
@@ -54,26 +49,7 @@ def prepared() -> Iterator[None]:
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (Printable(stream or open(os.devnull, "w"), optional)    # noqa: SIM115
                               for stream, optional in zip(streams, (False, True)))
-    handler = signal.getsignal(signal.SIGINT)
-    ours = threading.current_thread() is threading.main_thread() \
-        and handler is signal.default_int_handler
     try:
-        if ours:
-            signal.signal(signal.SIGINT, leave)
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, handler)
         sys.stdout, sys.stderr = streams
-
-
-def leave(*_) -> None:
-    """End at once: in the middle of an import an exception may go lost, or come out as another."""
-    os.write(2, b"minifcn: interrupted\n")
-    os._exit(130)
-
-
-def interruptible() -> None:
-    """From here on Ctrl-C is a KeyboardInterrupt, after which things are put in order."""
-    if signal.getsignal(signal.SIGINT) is leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

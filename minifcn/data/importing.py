@@ -27,6 +27,7 @@ import numpy as np
 from minifcn import progress
 from minifcn.data.images import BAND, image_size, read_labels, read_png, write_mask
 from minifcn.files import read_text, untrusted, written_whole
+from minifcn.leaving import tidied
 from minifcn.palette import CITYSCAPES, VOID_NAMES, check_class_names, voc_palette
 
 KINDS = ("labelme", "coco", "cityscapes")
@@ -142,7 +143,8 @@ def _import(source: Path, out: Path, kind, class_names, images, validation, seed
     check_class_names(names)
     temporary = out.with_name(f".{os.urandom(6).hex()}.tmp")
     try:
-        _write(temporary, pictures, splits, names, kind, quiet)
+        with tidied(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+            _write(temporary, pictures, splits, names, kind, quiet)
         if out.exists():
             out.rmdir()
         temporary.rename(out)

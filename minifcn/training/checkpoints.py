@@ -73,8 +73,8 @@ def read_run(path: str | Path):
     FileNotFoundError, ValueError
         If there is no such file, it is damaged, or holds no state of a run.
     """
-    checkpoint = files.read(path)
     with untrusted(path):
+        checkpoint = files.read(path)
         about = _about(checkpoint, path)
         return files.build(checkpoint, path, KINDS), RunState(*about, checkpoint.tensors)
 

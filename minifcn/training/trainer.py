@@ -22,7 +22,7 @@ import numpy as np
 
 from minifcn import ops, progress
 from minifcn.data import Augmentation, Batch, Sample, make_batch
-from minifcn.files import held
+from minifcn.files import held, untrusted
 from minifcn.plotting import draw_curves
 from minifcn.training import checkpoints
 from minifcn.training.checkpoints import MOST_STEPS, Progress, RunState
@@ -119,11 +119,12 @@ class Recipe:
             return {name: tuple(value) if isinstance(value, list) else value
                     for name, value in fields.items()}
 
-        try:
-            augmentation = Augmentation(**tuples(values["augmentation"]))
-            return cls(**{**tuples(values), "augmentation": augmentation})
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"a recipe is damaged: {error!r}") from error
+        with untrusted("the recipe"):
+            try:
+                augmentation = Augmentation(**tuples(values["augmentation"]))
+                return cls(**{**tuples(values), "augmentation": augmentation})
+            except (KeyError, TypeError, AttributeError, OverflowError) as error:
+                raise ValueError(f"the recipe is damaged: {error!r}") from error
 
 
 class Diverged(ValueError):
