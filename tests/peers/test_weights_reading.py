@@ -31,7 +31,7 @@ def nhwc(y):
     return np.ascontiguousarray(np.asarray(y).transpose(0, 2, 3, 1))
 
 
-# -- Caffe ------------------------------------------------------------------------------------------
+# -- Caffe -----------------------------------------------------------------------------------------
 
 
 def in_opencv(folder, model, sizes, old, legacy):
@@ -84,7 +84,7 @@ def test_a_caffemodel_of_full_width(tmp_path):
         assert relative_error(model.forward(x), expected) < 1e-4
 
 
-# -- PyTorch ----------------------------------------------------------------------------------------
+# -- PyTorch ---------------------------------------------------------------------------------------
 
 
 def tensors(arrays):

@@ -121,7 +121,7 @@ def keras(path, vgg, top=True, old_names=True):
     return path
 
 
-# -- PyTorch's files without PyTorch ---------------------------------------------------------------
+# -- PyTorch's files without PyTorch ------------------------------------------------------------
 
 
 def legacy_pth(path, arrays):
@@ -175,7 +175,7 @@ def zip_pth(path, arrays):
     return path
 
 
-# -- Caffe's files without protobuf ----------------------------------------------------------------
+# -- Caffe's files without protobuf -------------------------------------------------------------
 
 
 def varint(value):
