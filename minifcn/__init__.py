@@ -6,7 +6,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-ROOMS = ("data", "gradcheck", "ops", "teaching", "training")
+ROOMS = ("data", "gradcheck", "ops", "teaching", "training", "weights")
 PLACES = {
     "FCN": "models",
     "VGG16": "models",

@@ -40,7 +40,7 @@ RECIPE = {"steps": None, "epochs": 30, "batch": 4, "accumulate": 1, "optimizer":
           "rate": None, "momentum": 0.9, "decay": None, "schedule": "one-cycle", "loss": "mean",
           "class_weights": "none", "crop": None, "flip": 0.0, "scale": [1.0, 1.0], "colour": 0.0,
           "seed": 0, "evaluate_every": 0, "patience": 0, "tensorboard": False}
-START = {"dataset": None, "start": None, "new_classes": False}
+START = {"dataset": None, "start": None, "vgg16": None, "new_classes": False}
 CHANGEABLE = ("steps", "epochs", "patience", "data")        # when a run is resumed
 LENGTH = ("steps", "epochs")
 CONFIG = "config.toml"
@@ -86,7 +86,7 @@ def gather(arguments) -> dict:
     if "threads" in filed and "threads" not in typed:
         set_threads(filed["threads"])
     recipe = dict(RECIPES.get({**filed, **typed}.get("recipe"), {}))
-    if "start" in {**filed, **typed}:               # its network stays
+    if {"start", "vgg16"} & {**filed, **typed}.keys():          # its network stays
         recipe = {name: value for name, value in recipe.items() if name not in NETWORK}
     given: dict = {}
     for source in (recipe, filed, typed):
@@ -94,7 +94,7 @@ def gather(arguments) -> dict:
             given = {name: value for name, value in given.items() if name not in LENGTH}
         given |= source
     options.check_paths(given)
-    for name in (*options.PATHS, "start"):
+    for name in (*options.PATHS, "start", "vgg16"):     # the last two may be names
         if name in given and os.path.exists(given[name]):
             given[name] = os.path.abspath(given[name])      # it may be resumed from elsewhere
     known = ("out", "resume", "quiet", *START, *options.DEFAULTS, *NETWORK, *RECIPE)
@@ -108,7 +108,7 @@ def start_run(given: dict, folder: Path, say) -> Trainer:
     refuse_run(folder)
     if "new_classes" in given and "start" not in given:
         raise ValueError("--new-classes is about the checkpoint that --from names")
-    other = load_start(given)
+    other = load_start(given, say)
     data, validation = open_splits(given)
     unnamed = isinstance(data, Folder) and not data.named
     if unnamed and isinstance(other, minifcn.FCN) and other.classes == len(data.class_names) \
@@ -247,8 +247,17 @@ def open_splits(settings: dict):
                                 {**settings, "count": max(1, count // 10)}))
 
 
-def load_start(given: dict):
-    """The network of --from, a file or the name of a packaged one, if that is given."""
+def load_start(given: dict, say):
+    """The network of --from, a file or the name of a packaged one, or of --vgg16, if given."""
+    if "start" in given and "vgg16" in given:
+        raise ValueError("--from and --vgg16 both say what to start from; choose one")
+    if "vgg16" in given:
+        from minifcn.weights import load_vgg16
+
+        vgg, report = load_vgg16(given["vgg16"])
+        if say:
+            say(str(report))
+        return vgg
     if "start" not in given:
         return None
     start = given["start"]
@@ -267,7 +276,7 @@ def build_model(given: dict, data, other, say):
     if other is None:
         model = minifcn.FCN(**{**NETWORK, **network}, classes=classes, seed=seed)
     else:
-        model = continue_from(other, given["start"], network, classes, seed,
+        model = continue_from(other, given.get("start", given.get("vgg16")), network, classes, seed,
                               given.get("new_classes", False), say)
     if model.class_names != list(data.class_names):
         model.class_names, model.palette = list(data.class_names), data.palette.copy()

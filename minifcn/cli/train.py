@@ -8,6 +8,7 @@ HELP = "train a model, or continue to train one"
 EXAMPLE = """\
 train camvid --data data/camvid --out runs/camvid --epochs 60
 train camvid --data data/camvid --out 8s --from runs/16s/best.safetensors --stride 8
+train camvid --data data/camvid --out runs/vgg --vgg16 vgg16-397923af.pth --stride 32
 train --out runs/camvid --resume"""
 USAGE = "minifcn train [DATASET] --out RUN [--recipe NAME] [options]"
 START = """\
@@ -35,6 +36,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT",
                        help="start from the weights of a file, or of streets-8s: FCN-16s from 32s, "
                             "8s from 16s, or fine-tuning")
+    parser.add_argument("--vgg16", metavar="FILE_OR_NAME",
+                       help="start from an ImageNet classifier: a weight file of another project, "
+                            "or the name of a fetched one; see minifcn fetch")
     parser.add_argument("--new-classes", action="store_true", default=None,
                        help="with --from: new score layers, for other classes")
     add_data(parser)

@@ -111,6 +111,54 @@ class FCN(Network):
                 factor = AT_ONCE_SCALES[pool] if at_once else 1.0
                 self.skips.append(Skip(pool, score, factor, upsample))
 
+    @classmethod
+    def from_vgg16(cls, file: str | Path, partial: bool = False, preprocessing: str | None = None,
+                   **options) -> FCN:
+        """An FCN on the weights of a VGG16 classifier, ready to train.
+
+        The classifier is convolutionalised, the score layers are zero, and the preprocessing is
+        that of the weights.
+
+        Parameters
+        ----------
+        file : path or str
+            A weight file of another project, of any format that ``minifcn convert`` takes; a
+            checkpoint of a ``VGG16``; or the name of a file that was fetched, such as
+            "vgg16-torchvision".
+        partial : bool
+            Accept a file without fc6 and fc7: they keep random values, and take long to train.
+        preprocessing : str, optional
+            What the weights expect, where the file cannot tell; see ``minifcn.weights.convert``.
+        **options
+            Of the constructor: ``stride``, ``classes``, ``geometry``, ``upsampling``, ``at_once``,
+            ``dropout``, ``seed``. The width is that of the weights.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            There is no such file; or it is damaged, no VGG16, or not whole.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from minifcn.models import VGG16
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     VGG16(width=1 / 64).save(f"{folder}/vgg16.safetensors")
+        ...     model = FCN.from_vgg16(f"{folder}/vgg16.safetensors", stride=32, classes=3)
+        >>> model.config["width"], model.parameters["score_fr.weight"].any()
+        (0.015625, np.False_)
+        """
+        from minifcn.weights.transplant import load_vgg16
+
+        vgg, _ = load_vgg16(file, partial, preprocessing)
+        for name in ("width", "fc_channels"):
+            if options.setdefault(name, vgg.config[name]) != vgg.config[name]:
+                raise ValueError(f"{file} has {name} {vgg.config[name]:g}, not {options[name]}; "
+                                 f"leave out {name}")
+        model = cls(**options)
+        model.copy_from(vgg)
+        return model
+
     @property
     def title(self) -> str:
         return f"FCN-{self.stride}s, {self.geometry} geometry"
