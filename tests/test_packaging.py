@@ -18,7 +18,10 @@ CHECKOUT = Path(minifcn.__file__).parent.parent
 
 MODEL = "minifcn/models/streets-8s.safetensors"
 
-pytestmark = pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout")
+pytestmark = [
+    pytest.mark.wheel,
+    pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +129,15 @@ def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, tmp_pat
     assert right[scene.labels != 255].mean() > 0.8
 
 
-def test_it_steps_outside_the_checkout(installed, tmp_path):
+def test_it_steps_and_explores_outside_the_checkout(installed, tmp_path):
     """The viewer's files are in the wheel."""
     run(sys.executable, "-m", "minifcn", "step", "conv2d_backward", "--shape", "1x4x5x2",
         "--stride", "2", "--out", "step.html", cwd=tmp_path, PYTHONPATH=str(installed))
-    page = (tmp_path / "step.html").read_text(encoding="utf-8")
+    Image.fromarray(np.full((32, 48, 3), 90, np.uint8)).save(tmp_path / "street.png")
+    run(sys.executable, "-m", "minifcn", "explore", "streets-8s", "street.png", "--pixel", "9", "9",
+        cwd=tmp_path, PYTHONPATH=str(installed))
     viewer = CHECKOUT / "minifcn" / "teaching" / "viewer"
-    for name in ("stepper.js", "stepper.css", "style.css"):
-        assert (viewer / name).read_text(encoding="utf-8") in page
+    for page, name in (("step", "stepper"), ("explorer", "explorer")):
+        text = (tmp_path / f"{page}.html").read_text(encoding="utf-8")
+        for file in (f"{name}.js", f"{name}.css", "style.css"):
+            assert (viewer / file).read_text(encoding="utf-8") in text
