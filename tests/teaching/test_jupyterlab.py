@@ -123,11 +123,10 @@ def test_an_untrusted_notebook_shows_the_poster(chromium, lab, trace):
 def test_a_trusted_notebook_explores(chromium, lab, explored):
     page = opened(chromium, lab, "trusted-explorer")
     first, second = page.locator(".explorer").nth(0), page.locator(".explorer").nth(1)
-    second.wait_for()
+    second.locator(".layer[aria-pressed=true]").wait_for()
     untouched = second.locator("h2").inner_text()
     first.get_by_role("button", name="pool3", exact=False).first.click()
     assert first.locator("h2").inner_text().startswith("pool3, channel ")
-    page.keyboard.press("Tab")
     row, column = 2, 3
     first.locator(".map").nth(1).focus()
     page.keyboard.press("Shift+ArrowUp")
