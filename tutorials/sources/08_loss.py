@@ -9,11 +9,16 @@
 # You need notebook 3 (checking a gradient). Put your guesses in place of `None`.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import grid, question, show
@@ -71,8 +76,8 @@ labels = np.array([[[1, 255]]])
 minifcn.trace(reference.softmax_cross_entropy, scores, labels)
 
 # %% [markdown] lang="en"
-# Why subtract anything? Because `exp` leaves the range of float64 soon, and the softmax does not
-# care for a constant that is added to all scores. Two guesses:
+# Why subtract anything? Because `exp` leaves the range of float64 soon. And why is it allowed? Two
+# guesses:
 
 # %% tags=["question"]
 display(question("softmax-shift", None),
@@ -120,15 +125,16 @@ show(figure, alt="Sixteen labels, and for each of the three classes the gradient
 # ## Pixels that do not count
 #
 # People who draw label images leave the outlines of objects open, with the label 255. Such a pixel
-# adds nothing to the loss, and its gradient is 0. It is not a class: a network for the labels 0 to
-# 20 has 21 scores, however many pixels say 255. But what does a *mean* divide by?
+# adds nothing to the loss, and its gradient is 0. Is it a class, then? And what does a *mean*
+# divide by?
 
 # %% tags=["question"]
-display(question("ignore-mean", None),
+display(question("ignore-classes", None),
+        question("ignore-mean", None),
         question("ignore-all", None))
 
 # %% tags=["answer"]
-display(question("ignore-mean", reveal=True),
+display(question("ignore-classes", reveal=True), question("ignore-mean", reveal=True),
         question("ignore-all", reveal=True))
 
 # %% [markdown] lang="en"
@@ -139,10 +145,11 @@ display(question("ignore-mean", reveal=True),
 # gradients. A step of the optimizer is rate times gradient. You see what follows.
 
 # %% tags=["question"]
-question("rate-1e-10", None)
+display(question("first-loss-sum", None),
+        question("rate-1e-10", None))
 
 # %% tags=["answer"]
-question("rate-1e-10", reveal=True)
+display(question("first-loss-sum", reveal=True), question("rate-1e-10", reveal=True))
 
 # %%
 scores, labels = rng.normal(size=(1, 50, 50, 4)), rng.integers(0, 4, (1, 50, 50))
@@ -187,7 +194,7 @@ print(report.diagnosis)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* Show with numbers that the gradients of a pixel's scores add up to 0. Why must they?
+# 1. *Warm up.* `question("dscores-sum")`. Show your answer with numbers. Why must it be so?
 # 2. *A step further.* A picture has 90 pixels of road and 10 of cars. With which class weights does
 #    either class count as much as the other in the mean loss?
 # 3. *With thought.* Write the loss of one pixel and its gradient with loops only, and have the

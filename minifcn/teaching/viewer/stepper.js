@@ -12,9 +12,7 @@ function start(root, data) {
   const sources = [...view.querySelectorAll(".code")];
   const boxes = []; // the elements of cells, by key
   for (const box of view.querySelectorAll(".cell")) boxes[box.dataset.key] = box;
-  let row = null; // the current line
-  let chosen = null; // the key of the cell that is asked about
-  let timer = 0;
+  let timer = 0, row = null, chosen = null; // the current line; the key of the cell that is asked about
 
   // ---- moving ----
 
