@@ -181,11 +181,10 @@ print("dx", dx.shape, "is the transposed convolution of dy:", np.allclose(dx, st
 # as if dy were the kernel. Images play the part of channels, since one sums over them.
 
 # %% tags=["question"]
-display(question("dweight-shape", None),
-        question("dbias", None))
+question("dweight-shape", None)
 
 # %% tags=["answer"]
-display(question("dweight-shape", reveal=True), question("dbias", reveal=True))
+question("dweight-shape", reveal=True)
 
 # %%
 x1, dy1 = x[:, :8, :8], rng.normal(size=(2, 6, 6, 8))                           # stride 1
@@ -246,8 +245,8 @@ print(gradcheck.check(forward, repaired, small, strict=False).ok)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* `dy` is 1 everywhere, the kernel is all ones. Draw `dx` of a 6 x 6 image (3 x 3
-#    kernel, no padding) as a picture, and explain its frame.
+# 1. *Warm up.* First `question("dbias")`. Then draw `dx` of a 6 x 6 image as a picture (3 x 3
+#    kernel of ones, no padding, `dy` 1 everywhere), and explain its frame.
 # 2. *A step further.* Check without any differences that your picture's `dx` belongs to the layer:
 #    sum(dx · x) must equal sum(dy · y) for every x. Why? (`question("adjoint")` helps.)
 # 3. *With thought.* Write `dx` and `dweight` with `im2col`: two matrix products, and one `col2im`.

@@ -125,16 +125,15 @@ show(figure, alt="Sixteen labels, and for each of the three classes the gradient
 # ## Pixels that do not count
 #
 # People who draw label images leave the outlines of objects open, with the label 255. Such a pixel
-# adds nothing to the loss, and its gradient is 0. Is it a class, then? And what does a *mean*
-# divide by?
+# adds nothing to the loss, and its gradient is 0. It is not a class: a network for the labels 0 to
+# 20 has 21 scores, however many pixels say 255. But what does a *mean* divide by?
 
 # %% tags=["question"]
-display(question("ignore-classes", None),
-        question("ignore-mean", None),
+display(question("ignore-mean", None),
         question("ignore-all", None))
 
 # %% tags=["answer"]
-display(question("ignore-classes", reveal=True), question("ignore-mean", reveal=True),
+display(question("ignore-mean", reveal=True),
         question("ignore-all", reveal=True))
 
 # %% [markdown] lang="en"
