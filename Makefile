@@ -54,7 +54,7 @@ release: $(VENV)/release
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
-	$(BIN)/python -m pytest -m "slow and wheel"
+	$(BIN)/python -m pytest -m wheel
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
