@@ -123,6 +123,17 @@ ARITHMETIC = {
     ast.BitXor: (ast.BitOr,),
 }
 NAMES = {"min": "max", "zeros": "ones", "rows": "columns", "columns": "rows", "log": "exp"}
+KINDS = {  # each kind of edit, in words that go before what is edited
+    "loop_bound": "with another bound of the loop",
+    "index_offset": "with an index off by one",
+    "operator": "with another operator (such as + for -, * for +)",
+    "comparison": "with another comparison (such as < for <=)",
+    "condition": "with a condition that is always true, always false, or the reverse",
+    "constant": "with another number",
+    "names_swapped": "with two names exchanged",
+    "statement_missing": "without the statement, or a term of it,",
+    "overlap_assigned": "with = where it has +=",
+}
 DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Continue)
 
 

@@ -9,6 +9,7 @@ a mistake predicts is compared with what came back, as for the named mistakes.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from minifcn.gradcheck.mistakes import divisor_of
 from minifcn.gradcheck.report import axis_names
 from minifcn.gradcheck.trials import Trial
 from minifcn.ops import reference
+from minifcn.ops.checks import pair
 
 Prediction = np.ndarray | str | None  # an array, the name of an exception, or nothing to say
 
@@ -59,14 +61,13 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
         if other != name:
             add("results_swapped", f"{{array}} holds what belongs into {other}",
                 lambda a, t, other=other: t.right[other])  # fmt: skip
-    for axis, letter in enumerate(letters):
-        cause = "kernel_flipped" if letter in ("ki", "kj") else "flipped"
-        add(cause, f"{{array}} is flipped along {letter}", lambda a, t, k=axis: np.flip(a, k))
+    along = [((axis,), letter) for axis, letter in enumerate(letters)]
     if right.ndim == 4:
         both = (0, 1) if letters[0] == "ki" else (1, 2)
-        add("kernel_flipped" if both == (0, 1) else "flipped",
-            f"{{array}} is flipped along {letters[both[0]]} and {letters[both[1]]}",
-            lambda a, t: np.flip(a, both))  # fmt: skip
+        along.append((both, " and ".join(letters[axis] for axis in both)))
+    for axes, words in along:
+        cause = "kernel_flipped" if letters[axes[0]] in ("ki", "kj") else "flipped"
+        add(cause, f"{{array}} is flipped along {words}", lambda a, t, k=axes: np.flip(a, k))
     for order in _orders(right.ndim):
         cause = order_cause(trial.function, name, order)
         words = ", ".join(letters[k] for k in order)
@@ -79,10 +80,11 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
                 lambda a, t, order=order: a[::-1, ::-1].transpose(order))  # fmt: skip
     for cause, words, change in misreadings(trial.function, name, letters):
         add(cause, f"{{array}} is {words}", lambda a, t, change=change: change(a))
-    for axis, letter in enumerate(letters):
-        for step, words in ((1, "up"), (-1, "down")):
-            add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
-                lambda a, t, step=step, k=axis: np.roll(a, step, k))  # fmt: skip
+    for (axis, letter), (step, words) in itertools.product(
+        enumerate(letters), ((1, "up"), (-1, "down"))
+    ):
+        add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
+            lambda a, t, step=step, k=axis: np.roll(a, step, k))  # fmt: skip
     if right.ndim > 1:
         add("last_image_missing", "every image of {array} is that of the first",
             lambda a, t: np.broadcast_to(a[:1], a.shape))  # fmt: skip
@@ -216,31 +218,28 @@ def counts(trial: Trial) -> dict[str, float]:
         array = trial.arguments.get(name, trial.given.get(name))
         if not isinstance(array, np.ndarray) or array.ndim < 2:
             continue
-        spatial = int(np.prod(array.shape[1:-1]))
-        found |= {
-            "the number of images": array.shape[0],
-            f"the number of pixels of {name}": spatial,
-            f"the number of pixels of {name} in all images": array.shape[0] * spatial,
-            f"the size of {name}": array.size,
-        }
+        images, *inner, channels = array.shape
+        pixels = math.prod(inner)
+        found |= {"the number of images": images, f"the number of pixels of {name}": pixels,
+                  f"the number of pixels of {name} in all images": images * pixels,
+                  f"the size of {name}": array.size}  # fmt: skip
         if array.ndim == 4:
-            found |= {
-                f"the rows of {name}": array.shape[1],
-                f"the columns of {name}": array.shape[2],
-                f"the images and rows of {name}": array.shape[0] * array.shape[1],
-            }
-        found[f"the number of channels of {name}"] = array.shape[-1]
-        found[f"the images and channels of {name}"] = array.shape[0] * array.shape[-1]
+            rows, columns = inner
+            found |= {f"the rows of {name}": rows, f"the columns of {name}": columns,
+                      f"the images and rows of {name}": images * rows}  # fmt: skip
+        found |= {f"the number of channels of {name}": channels,
+                  f"the images and channels of {name}": images * channels}  # fmt: skip
     return found
 
 
 def other_numbers(trial: Trial) -> dict[str, float]:
     weight, found = trial.given.get("weight"), {}
     if weight is not None and weight.ndim == 4:
-        found["the number of cells of the kernel"] = weight.shape[0] * weight.shape[1]
-        found["the number of rows of the kernel"] = weight.shape[0]
-        found["the number of columns of the kernel"] = weight.shape[1]
-        found["the size of the kernel, input channels included"] = weight.size // weight.shape[3]
+        kh, kw, c_in, _ = weight.shape
+        found |= {"the number of cells of the kernel": kh * kw,
+                  "the number of rows of the kernel": kh,
+                  "the number of columns of the kernel": kw,
+                  "the size of the kernel, input channels included": kh * kw * c_in}  # fmt: skip
     for option in ("stride", "factor", "size"):
         value = trial.given.get(option)
         if isinstance(value, int):
@@ -286,7 +285,7 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
         yield from _pixels_left_out(candidate)
         return
     for array, value in trial.arguments.items():
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or array == "y":
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fi" or array == "y":
             continue
         letters = axis_names(array, value.ndim)
         for cause, words, change in misreadings(trial.function, array, letters):
@@ -299,10 +298,11 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
                                 f"if the weight were flipped and transposed to ({words})",
                                 _with(array, 4, lambda w, order=order:
                                       w[::-1, ::-1].transpose(order)))  # fmt: skip
-        if letters[0] == "n":
-            yield candidate("image_ignored", f"{{array}} comes out as if every image of {array} "
-                            "were the first", _with(array, value.ndim, lambda a:
-                                                    a[np.zeros(len(a), int)]))  # fmt: skip
+        for axis, letter in enumerate(letters):
+            yield candidate("image_ignored" if letter == "n" else "index_fixed", "{array} comes "
+                            f"out as if every {word(letter)} of {array} were the first",
+                            _with(array, value.ndim, lambda a, k=axis:
+                                  np.take(a, np.zeros(a.shape[k], int), k)))  # fmt: skip
         for kind in ("float16", "float32"):
             yield candidate("wrong_dtype", f"{{array}} comes out as if {array} were rounded to "
                             f"{kind}", _with(array, value.ndim, lambda a, kind=kind:
@@ -335,6 +335,56 @@ def _with(array: str, axes: int, change: Callable[[np.ndarray], np.ndarray | Non
         return trial.arguments | {array: value}
 
     return changed
+
+
+def argmax_formulas(trial: Trial) -> Iterator[Candidate]:
+    """How else someone may number the place of a maximum: a * size + b, of all that is at hand."""
+    if "argmax" not in trial.right or trial.wrong("argmax") is None:
+        return
+    places, sizes = _numbers_of_places(trial)
+    for a, size, b in itertools.product(places, sizes, places):
+        if not np.array_equal(places[a] * sizes[size] + places[b], trial.got["argmax"]):
+            continue
+
+        def predict(trial, name, a=a, size=size, b=b):
+            places, sizes = _numbers_of_places(trial)
+            return places[a] * sizes[size] + places[b] if name == "argmax" else None
+
+        formula = f"({a}) * {size}" if " " in a else f"{a} * {size}"
+        formula = f"{formula} + {b}".replace(" * 1 ", " ").removeprefix("0 + ")
+        yield Candidate("argmax_index", f"argmax is {formula.removesuffix(' + 0')}; it should be "
+                        "row * w + column, counted in the image (i, j: the window; ki, kj: the "
+                        "place in it)", predict)  # fmt: skip
+
+
+def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What may be multiplied and added, and by what, in words."""
+    place, (_, h, w, channels) = trial.right["argmax"], trial.given["x"].shape
+    (kh, kw), (s, t) = pair(trial.given["size"]), pair(trial.given["stride"])
+    n, i, j, c = np.indices(place.shape)
+    row, column, (oh, ow) = place // w, place % w, place.shape[1:3]
+    ki, kj, clipped = row - i * s, column - j * t, np.minimum(kw, w - j * t)
+    places = {
+        "0": 0 * place, "1": 0 * place + 1, "row": row, "column": column, "ki": ki, "kj": kj,
+        "i": i, "j": j, "i * stride": i * s, "j * stride": j * t, "i * size + ki": i * kh + ki,
+        "j * size + kj": j * kw + kj, "i + ki": i + ki, "j + kj": j + kj,
+        "i * stride + kj": i * s + kj, "j * stride + ki": j * t + ki, "channel": c, "image": n,
+        "row * w + column": place, "image * h * w + row * w + column": n * h * w + place,
+    }  # fmt: skip
+    inside = ki * kw + kj
+    for words, number, extent in (("height", inside, kh), ("stride", inside, t),
+                                  ("whole width", ki * clipped + kj, kw)):  # fmt: skip
+        words = f"k % (the window's {words})"
+        places[f"i * stride + {words.replace('%', '//')}"] = i * s + number // extent
+        places[f"j * stride + {words}"] = j * t + number % extent
+    sizes = {
+        "1": 1, "w": w, "h": h, "(the output's width)": ow, "(the output's height)": oh,
+        "(the window's width)": kw, "(the window's height)": kh,
+        "(the width of the window, clipped)": clipped, "(w + 1)": w + 1, "(w - 1)": w - 1,
+        "(w + size)": w + kw, "(the padded image's width)": (ow - 1) * t + kw,
+        "(the number of channels)": channels, "(h * w)": h * w,
+    }  # fmt: skip
+    return places, sizes
 
 
 def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
