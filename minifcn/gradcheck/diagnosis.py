@@ -177,9 +177,9 @@ class _Search:
 
     def known(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
         """From special to general. One trial cannot tell a constant from a count."""
-        factor = _factor(failing, name)
+        factor, single = _factor(failing, name), len(self.trials) == 1
+        late = single and round(factor, 6) not in (2, 0.5)
         constant = hypotheses.constant(factor)
-        late = len(self.trials) == 1 and round(factor, 6) not in (2, 0.5)
         yield hypotheses.sign()
         if not late:
             yield from constant
@@ -188,12 +188,15 @@ class _Search:
             yield from self.misread
         if name == "argmax":
             yield from hypotheses.argmax_formulas(failing[0])
-        yield from hypotheses.averaged(failing[0])
+        first = next((trial for trial in failing if trial.wrong(name) is not None), None)
+        if first is not None:
+            powers = {"powers": (-1, 1)} if single else {}
+            yield from hypotheses.multiplied(first, _factor([first], name), **powers)
         if late:
             yield from constant
         if self.operation is None:
             yield from hypotheses.of_any_function(failing[0], name)
-        yield from hypotheses.changed_answers(failing[0], name, factor)
+        yield from hypotheses.changed_answers(failing[0], name)
         yield from _fitted_kernel(failing, name)
 
     @functools.cached_property
@@ -229,7 +232,7 @@ class _Search:
         if self.operation is not None:
             file = self.operation.file
             reached = _reached(file, self.function)
-            for edit in edits.single_edits(file, terms=True):
+            for edit in edits.single_edits(file, larger=True):
                 if edit.function in reached:
                     yield _edit_candidate(edit, self.function)
 

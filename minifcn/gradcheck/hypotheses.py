@@ -43,7 +43,7 @@ WORDS = {"ki": "kernel row", "kj": "kernel column", "f": "output channel", "clas
 # ---------------------------------------------------------------------------------------------
 
 
-def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
+def changed_answers(trial: Trial, name: str) -> list[Candidate]:
     """Candidates for one array; ``trial`` gives its number of axes, and what else there is."""
     right = trial.right[name]
     letters = axis_names(name, right.ndim)
@@ -151,6 +151,18 @@ def order_cause(function: str, name: str, order: tuple[int, ...]) -> str:
 def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
     """The last or first row, column, ... left at 0, or let through as it came in."""
     found = []
+    if letters[1:3] == ("i", "j"):
+
+        def without_corner(trial, name):
+            result = np.array(trial.right[name], float)
+            if result.ndim != 4 or result.shape[1:3] == (1, 1):
+                return None
+            result[:, -1, -1] = 0
+            return result
+
+        found.append(Candidate("loop_bound", "{array} is right but for the last row's last column, "
+                               "which is left out: a loop over all places that ends one too early",
+                               without_corner))  # fmt: skip
     for which, index in (("last", -1), ("first", 0)):
         places = [(letter,) for letter in letters]
         places += [both for both in (("i", "j"), ("ki", "kj")) if set(both) <= set(letters)]
@@ -183,70 +195,55 @@ def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
 
 
 def word(letter: str) -> str:
+    """What an index counts."""
     return WORDS.get(letter, PARTS.get(letter, "channel"))
 
 
-def averaged(trial: Trial) -> list[Candidate]:
-    """A mean where a sum is right, the reverse, and other numbers that one multiplies by."""
-    found = []
-    for words in counts(trial):
-        for cause, verb, power, rest in (
-            ("mean_for_sum", "divided by", -1, ": a mean where a sum is right"),
-            ("sum_for_mean", "times", 1, ": a sum where a mean is right"),
-        ):
-            found.append(Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}",
-                                   _scaled(counts, words, power)))  # fmt: skip
-    for words in other_numbers(trial):
-        for verb, power in (("divided by", -1), ("times", 1)):
-            found.append(Candidate("constant_factor", f"{{array}} is the right answer {verb} "
-                                   f"{words}", _scaled(other_numbers, words, power)))  # fmt: skip
-    return found
+def multiplied(
+    first: Trial, factor: float, powers: tuple[float, ...] = (-1, 1, -0.5, 0.5, -2, 2)
+) -> Iterator[Candidate]:
+    """A mean where a sum is right, the reverse, and other numbers that one multiplies by.
+
+    ``factor`` is what the first trial is off by; an extent, or a product of some, may be that.
+    """
+    known = extents(first)
+    for count, power in itertools.product(range(1, 5), powers):
+        for some in itertools.combinations(known, count):
+            product = math.prod(known[each] for each in some)
+            if not np.isclose(product**power, factor, rtol=1e-6, atol=0):
+                continue
+
+            def predict(trial, name, some=some, power=power):
+                numbers = extents(trial)
+                if not set(some) <= set(numbers):
+                    return None
+                return trial.right[name] * float(math.prod(numbers[s] for s in some)) ** power
+
+            is_count = abs(power) == 1 and not set(some) & set(OPTIONS)
+            is_count = is_count and not any("kernel" in each for each in some)
+            mean = ("mean_for_sum", ": a mean where a sum is right")
+            total = ("sum_for_mean", ": a sum where a mean is right")
+            cause, rest = (mean if power < 0 else total) if is_count else ("constant_factor", "")
+            words = " x ".join(some)
+            words = {1: words, 2: f"the square of {words}"}.get(abs(power), f"the root of {words}")
+            verb = "divided by" if power < 0 else "times"
+            yield Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}", predict)
 
 
-def _scaled(numbers: Callable[[Trial], dict[str, float]], words: str, power: int) -> Callable:
-    def predict(trial, name):
-        count = numbers(trial).get(words)
-        return trial.right[name] * float(count) ** power if count else None
-
-    return predict
+OPTIONS = ("stride", "factor", "size")
 
 
-def counts(trial: Trial) -> dict[str, float]:
-    """Numbers that one divides by, or forgets to."""
-    found: dict[str, float] = {}
-    for name in ("dy", "x", "scores"):
+def extents(trial: Trial) -> dict[str, int]:
+    """Numbers that one divides by, or forgets to: extents of the arguments, and options."""
+    found: dict[str, int] = {}
+    for name in ("dy", "x", "scores", "weight"):
         array = trial.arguments.get(name, trial.given.get(name))
-        if not isinstance(array, np.ndarray) or array.ndim < 2:
-            continue
-        images, *inner, channels = array.shape
-        pixels = math.prod(inner)
-        found |= {"the number of images": images, f"the number of pixels of {name}": pixels,
-                  f"the number of pixels of {name} in all images": images * pixels,
-                  f"the size of {name}": array.size}  # fmt: skip
-        if array.ndim == 4:
-            rows, columns = inner
-            found |= {f"the rows of {name}": rows, f"the columns of {name}": columns,
-                      f"the images and rows of {name}": images * rows}  # fmt: skip
-        found |= {f"the number of channels of {name}": channels,
-                  f"the images and channels of {name}": images * channels}  # fmt: skip
-    return found
-
-
-def other_numbers(trial: Trial) -> dict[str, float]:
-    weight, found = trial.given.get("weight"), {}
-    if weight is not None and weight.ndim == 4:
-        kh, kw, c_in, _ = weight.shape
-        found |= {"the number of cells of the kernel": kh * kw,
-                  "the number of rows of the kernel": kh,
-                  "the number of columns of the kernel": kw,
-                  "the size of the kernel, input channels included": kh * kw * c_in}  # fmt: skip
-    for option in ("stride", "factor", "size"):
-        value = trial.given.get(option)
-        if isinstance(value, int):
-            found |= {f"the {option}": value, f"the {option} squared": value**2}
-    for words, count in counts(trial).items():
-        found[f"the square root of {words}"] = count**0.5
-    return found
+        if isinstance(array, np.ndarray) and array.ndim > 1:
+            for letter, extent in zip(axis_names(name, array.ndim), array.shape):
+                alone = letter in ("n", "ki", "kj")
+                found[f"{word(letter)}s" if alone else f"{word(letter)}s of {name}"] = extent
+    return found | {name: trial.given[name] for name in OPTIONS
+                    if isinstance(trial.given.get(name), int)}  # fmt: skip
 
 
 def sign() -> Candidate:

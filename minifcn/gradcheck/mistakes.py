@@ -67,6 +67,8 @@ WINDOWS = (  # cause, words, where a window begins: its row and its column
      f"none after it: {SIDE}", "i * s - 2 * p", "j * t - 2 * q"),
     ("padding_wrong_side", "the padding{} were multiplied by the stride: (i - p) s in place of "
      "i s - p", "(i - p) * s", "(j - q) * t"),
+    ("padding_wrong_side", "half of the padding{} stood before the image, one and a half after it: "
+     f"{SIDE}", "i * s - p // 2", "j * t - q // 2"),
     ("shifted", "every window lay one too far on{} (down, to the right)",
      "i * s - p + 1", "j * t - q + 1"),
     ("shifted", "every window lay one too far back{} (up, to the left)",
@@ -169,7 +171,7 @@ CROPS = (  # cause, words, the part of a padded array of extent e that is kept a
     ("padding_not_cropped", "still has its padding{}, which should be cut off", ":"),
     ("padding_not_cropped", "still has the padding{} at its end (bottom, right)", "p:"),
     ("padding_not_cropped", "still has the padding{} at its start (top, left)", ":e - p"),
-    ("padding_axes_swapped", "has the padding of the other axis cut off{}", "q:e - q"),
+    ("padding_axes_swapped", "begins{} behind the padding of the other axis", "q:q + e - 2 * p"),
     ("wrong_shape", "is empty{} where the padding is 0: p:-p is then 0:0", "p:-p"),
 )  # fmt: skip
 
@@ -250,7 +252,8 @@ def bias_gradients(axes: int) -> list[Mistake]:
             if not set(over) < set(right):
                 continue
             left = " and ".join(name for k, name in enumerate(names) if k not in over)
-            for cause, word, index in (("bias_axes", "first", 0), ("overlap_assigned", "last", -1)):
+            first = "image_ignored" if left == "images" else "bias_axes"
+            for cause, word, index in ((first, "first", 0), ("overlap_assigned", "last", -1)):
                 place = ", ".join(":" if k in over else str(index) for k in right)
                 rows.append((cause, f"is the sum over the {word} of the {left} of dy only",
                              f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)"))  # fmt: skip
@@ -273,6 +276,7 @@ def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mis
         line,
         ("bias_missing", "{array} comes out as if there were no bias", f"{target} 0 * {bias}"),
         ("sign", "{array} comes out as if the bias were subtracted", f"{target} -{bias}"),
+        ("bias_repeated", "{array} has the bias added twice", f"{target} 2 * {bias}"),
         *[("bias_repeated", f"{{array}} has the bias added once per {words}{more}",
            f"{target} {bias} * ({count})") for words, number in counts.items()
           for more, count in (("", number), (" and once more", f"{number} + 1"))],
@@ -469,6 +473,8 @@ MAX_POOL2D = [
              "for ki, kj in [(kk % min(size[0], height - a), kk // min(size[0], height - a))]:")),
     mistake("pool_first_element", "{array} is that of the first element of each window",
             ("best = (a + ki) * width + b + kj", "pass")),
+    mistake("pool_first_element", "{array} is that of the last element of each window",
+            ("if value > largest or (np.isnan(value) and not np.isnan(largest)):", "if True:")),
     *replacing(
         POOL_VALUE,
         ("starts_at_zero", "{array} is never below 0: the search for the maximum starts at 0",
@@ -528,6 +534,9 @@ MAX_POOL2D = [
          POOL_DX.replace(", c] +=", ", 0] +=")),
         ("image_ignored", "the gradients of all images land in the first",
          POOL_DX.replace("dx[n,", "dx[0,"))),
+    mistake("mean_for_sum", "where windows share their maximum {array} holds the mean of their dy, "
+            "not the sum", ("return dx", "count = np.zeros(dx.shape); _backward(np.ones(dy.shape), "
+                            "dense(argmax), count); return dx / np.maximum(count, 1)")),
     *dy_mistakes(),
 ]  # fmt: skip
 
@@ -572,7 +581,6 @@ RELU = [
          "max(-x[i], 0)"),
         ("relu_mask", "{array} is x itself", "x[i]"),
         ("relu_mask", "{array} is x multiplied by itself, not by the mask", "max(x[i], 0) ** 2"),
-        ("relu_mask", "{array} is rounded to whole numbers", "np.trunc(max(x[i], 0))"),
         *[("clipped", f"{{array}} is cut off above {top}", f"min(max(x[i], 0), {top})")
           for top in (1, 6, 10, 20, 255)],
         *[("leaky", f"{{array}} lets a share of {slope} through where x < 0",
@@ -634,7 +642,7 @@ DROPOUT = [
         *[("constant_factor", f"{{array}} is {words}", new) for words, new in (
             ("not divided by 1 - rate", "1"),
             ("multiplied by 1 - rate, not divided by it", "1 - rate"),
-            ("divided by rate, not by 1 - rate", "1 / rate"),
+            ("divided by rate, not by 1 - rate", "np.divide(1, rate)"),
             ("multiplied by rate, not divided by 1 - rate", "rate"),
             ("divided by 1 + rate, not by 1 - rate", "1 / (1 + rate)"),
             ("divided by 1 - rate twice", "1 / (1 - rate) ** 2"),
@@ -747,7 +755,7 @@ def clipped_log(eps: str) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def loss_along(axes: Any, shift_only: bool = False) -> Callable:
+def loss_along(axes: Any, shift_only: bool = False, sum_only: bool = False) -> Callable:
     """The loss with a softmax over other axes than the classes."""
 
     def loss(scores, labels, ignore=255, reduction="mean", class_weights=None):
@@ -755,7 +763,7 @@ def loss_along(axes: Any, shift_only: bool = False) -> Callable:
         weights = np.ones(classes) if class_weights is None else np.asarray(class_weights)
         label = np.where(valid, labels, 0).astype(int)
         weight = np.where(valid, weights[label], 0)
-        largest = scores.max(axis=axes, keepdims=True)
+        largest = scores.max(axis=-1 if sum_only else axes, keepdims=True)
         exponentials = np.exp(scores - largest)
         softmax = exponentials / exponentials.sum(axis=-1 if shift_only else axes, keepdims=True)
         one_hot = np.eye(classes)[label]
@@ -773,6 +781,8 @@ def along(words: str, axes: Any) -> list[Mistake]:
     return [
         Mistake("softmax_axis", f"the softmax runs over {words}, not over the classes of each "
                 "pixel", instead=loss_along(axes)),
+        Mistake("softmax_axis", f"the exponentials are added up over {words}, not over the classes "
+                "of each pixel", instead=loss_along(axes, sum_only=True)),
         Mistake("unstable", f"the largest score of {words} is subtracted, not that of each pixel: "
                 "right for small scores, but exponentials can vanish",
                 instead=loss_along(axes, shift_only=True)),
@@ -803,6 +813,10 @@ SOFTMAX_CROSS_ENTROPY = [
         ("class_weights_wrong_axis", "{array} has each class's gradient multiplied by that "
          "class's weight, not by the weight of the pixel's label",
          SOFTMAX.replace("weight *", "weights[f] *"))),
+    mistake("onehot_wrong", "{array} has the 1 taken off at the labels of all pixels, in every "
+            "pixel: d[:, labels] in place of d[np.arange(len(d)), labels]", (ONE_HOT, "pass"),
+            ("dscores /=", "valid = labels != ignore; dscores[valid] -= np.isin(np.arange(classes),"
+             " labels[valid]); dscores /=")),
     mistake("sign", "{array} is that of the log-likelihood, not of minus the log-likelihood",
             (RESULT, "return -float(loss / divisor), -dscores")),
     mistake("unstable", "right for small scores, but the largest score of a pixel is not "
@@ -831,12 +845,16 @@ SOFTMAX_CROSS_ENTROPY = [
       for words, more in (("", ""), (" and are counted in the mean", "; total += 1"),
                           (", less 1 at the last class", "; dscores[i, -1] -= 1"),
                           (", less 1 at class 0", "; dscores[i, 0] -= 1"))],
+    mistake("ignored_counted", "pixels with the ignore label are counted in the mean",
+            (f"{IGNORE}\n            continue", f"{IGNORE}\n            total += 1; continue")),
     *replacing(
         IGNORE,
         *[("ignored_not_zero", f"pixels labelled {value} are ignored, whatever is asked for",
            f"if label == {value}:") for value in (255, 0, -1)],
         *[("ignored_not_zero", f"pixels labelled {value} are ignored as well as those asked for",
            f"if label == ignore or label == {value}:") for value in (255, 0)]),
+    mistake("ignored_not_zero", "labels are turned into int8, in which 255 is -1: the last class, "
+            "not ignored", ("labels.astype(np.int64)", "labels.astype(np.int8).astype(np.int64)")),
     *divided(),
     # class weights
     *replacing(

@@ -374,9 +374,7 @@ class _Function:
         answered = self.ask(trial, form=form)[0]
         if self.name != "dropout_forward":
             return diagnosis.diagnose([answered], self.operation)
-        if answered.crash:
-            return Finding("crashed", diagnosis.raises(answered))
-        return answered.problem
+        return dropout.failure(answered)
 
     def races(self) -> Iterator[Finding]:
         """Many calls with many images, among which threads share the work."""

@@ -189,6 +189,7 @@ CONDITIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "with class weights": lambda g: g.get("class_weights") is not None,
     "without class weights": lambda g: "class_weights" in g and g["class_weights"] is None,
     "where pixels are ignored": lambda g: _ignored(g).any(),
+    "where some pixels are ignored": lambda g: _ignored(g).any() and not _ignored(g).all(),
     "where no pixel is ignored": lambda g: "ignore" in g and not _ignored(g).any(),
     "where every pixel is ignored": lambda g: "ignore" in g and _ignored(g).all(),
     "where another label than 255 is ignored": lambda g: g.get("ignore", 255) != 255,

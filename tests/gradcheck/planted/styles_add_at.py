@@ -29,7 +29,7 @@ edit("one_window_short", "conv2d_backward", "last_row_missing wrong_shape crashe
      "Rows of windows are counted to oh - 1, and dy is cut to fit.",
      "rows, columns = places(dy.shape[1:3], weight.shape[:2], stride)",
      "dy = dy[:, :-1]\n    rows, columns = places(dy.shape[1:3], weight.shape[:2], stride)")
-edit("kernel_rows_spaced", "conv2d_forward", "unknown crashed",
+edit("kernel_rows_spaced", "conv2d_forward", "crashed",
      "The stride multiplies the kernel's rows too: a dilated kernel.",
      "+ np.arange(kh)[None, :]\n    columns", "+ np.arange(kh)[None, :] * sh\n    columns",
      also="conv2d_backward", shows="a stride above 1")
