@@ -85,7 +85,7 @@ def _other_argmax(failing: list[Trial]) -> Candidate:
     if wrong is not None and wrong.any():
         index = tuple(np.argwhere(wrong)[0])
         values = (int(array["argmax"][index]) for array in (trial.got, trial.right))
-        place = ": [{}] is {}, right is {}{}".format(list(map(int, index)), *values, place)
+        place = ": {} is {}, right is {}{}".format(list(map(int, index)), *values, place)
     if all(_is_a_maximum(each) for each in failing):
         words = f"argmax is the place of another of the equal maxima, not of the first{place}"
         return Candidate("pool_last_tie", words, lambda trial, name: None)

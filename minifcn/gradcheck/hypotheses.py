@@ -362,12 +362,13 @@ def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
     row, column, (oh, ow) = place // w, place % w, place.shape[1:3]
     ki, kj, clipped = row - i * s, column - j * t, np.minimum(kw, w - j * t)
     places = {
-        "0": 0 * place, "1": 0 * place + 1, "row": row, "column": column, "ki": ki, "kj": kj,
+        "0": 0 * place, "row": row, "column": column, "ki": ki, "kj": kj,
         "i": i, "j": j, "i * stride": i * s, "j * stride": j * t, "i * size + ki": i * kh + ki,
         "j * size + kj": j * kw + kj, "i + ki": i + ki, "j + kj": j + kj,
         "i * stride + kj": i * s + kj, "j * stride + ki": j * t + ki, "channel": c, "image": n,
         "row * w + column": place, "image * h * w + row * w + column": n * h * w + place,
     }  # fmt: skip
+    places["1"] = 0 * place + 1
     inside = ki * kw + kj
     for words, number, extent in (("height", inside, kh), ("stride", inside, t),
                                   ("whole width", ki * clipped + kj, kw)):  # fmt: skip

@@ -150,7 +150,7 @@ MISREAD = (  # cause, words, what someone may read an option as
     ("size_ignored", "the stride for the window's size", "size = stride"),
     ("size_ignored", "a window of 2", "size = pair(2)"),
     ("stride_axes_swapped", "the window's rows and columns exchanged", "size = pair(size[::-1])"),
-    ("stride_axes_swapped", "rows and columns exchanged, of the window and of its stride",
+    ("stride_axes_swapped", "rows and columns exchanged, in the window and in its stride",
      "size = pair(size[::-1]); stride = pair(stride[::-1])"),
     ("wrong_shape", "ceil_mode=False, whatever is asked for", "ceil_mode = False"),
     ("wrong_shape", "ceil_mode=True, whatever is asked for", "ceil_mode = True"),
@@ -255,7 +255,7 @@ def bias_gradients(axes: int) -> list[Mistake]:
             first = "image_ignored" if left == "images" else "bias_axes"
             for cause, word, index in ((first, "first", 0), ("overlap_assigned", "last", -1)):
                 place = ", ".join(":" if k in over else str(index) for k in right)
-                rows.append((cause, f"is the sum over the {word} of the {left} of dy only",
+                rows.append((cause, f"sums dy over the {word} of the {left} only",
                              f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)"))  # fmt: skip
     rows += [
         ("bias_axes", "is the sum of all of dy at every channel", "np.full_like(dbias, dy.sum())"),
@@ -815,8 +815,8 @@ SOFTMAX_CROSS_ENTROPY = [
          SOFTMAX.replace("weight *", "weights[f] *"))),
     mistake("onehot_wrong", "{array} has the 1 taken off at the labels of all pixels, in every "
             "pixel: d[:, labels] in place of d[np.arange(len(d)), labels]", (ONE_HOT, "pass"),
-            ("dscores /=", "valid = labels != ignore; dscores[valid] -= np.isin(np.arange(classes),"
-             " labels[valid]); dscores /=")),
+            ("dscores /=", "valid = labels != ignore; dscores[valid] -= weights[labels[valid]][:, "
+             "None] * np.isin(np.arange(classes), labels[valid]); dscores /=")),
     mistake("sign", "{array} is that of the log-likelihood, not of minus the log-likelihood",
             (RESULT, "return -float(loss / divisor), -dscores")),
     mistake("unstable", "right for small scores, but the largest score of a pixel is not "
@@ -853,8 +853,10 @@ SOFTMAX_CROSS_ENTROPY = [
            f"if label == {value}:") for value in (255, 0, -1)],
         *[("ignored_not_zero", f"pixels labelled {value} are ignored as well as those asked for",
            f"if label == ignore or label == {value}:") for value in (255, 0)]),
-    mistake("ignored_not_zero", "labels are turned into int8, in which 255 is -1: the last class, "
-            "not ignored", ("labels.astype(np.int64)", "labels.astype(np.int8).astype(np.int64)")),
+    *replacing("labels.astype(np.int64)", *[
+        ("ignored_not_zero", f"labels are turned into int8{words}, in which 255 is -1: the last "
+         "class, not ignored", f"(labels.astype(np.int8){more}).astype(np.int64)")
+        for words, more in (("", ""), (" and taken modulo the classes", " % classes"))]),
     *divided(),
     # class weights
     *replacing(

@@ -24,7 +24,6 @@ from minifcn.gradcheck.cases import (
     operation_of,
     with_images,
 )
-from minifcn.gradcheck.diagnosis import where
 from minifcn.gradcheck.observe import (
     Call,
     Observe,
@@ -322,8 +321,8 @@ class _Function:
         return Finding(
             "stateful",
             f"{self.name} is right for the numbers that it was called with first, and wrong for "
-            f"all others of the same shapes ({where(firsts, self.trials)}): it keeps something "
-            "from its first call",
+            f"all others of the same shapes (first in the case {firsts[0].case!r}): it keeps "
+            "something from its first call",
         )
 
     def is_wrong(self, trial: Trial) -> bool:

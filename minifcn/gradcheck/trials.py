@@ -201,6 +201,7 @@ CONDITIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "with large scores": lambda g: _largest(g.get("scores")) > 50,
     "with a single class": lambda g: "scores" in g and _shape(g)[-1] == 1,
     "where the rate is 0": lambda g: g.get("rate") == 0,
+    "where the rate is above 0": lambda g: g.get("rate", 0) > 0,
     "in float32": lambda g: g.get("x", g.get("scores")).dtype == np.float32,
     "in float64": lambda g: g.get("x", g.get("scores")).dtype == np.float64,
 }  # fmt: skip

@@ -58,6 +58,27 @@ def test_a_wrong_slope_beside_a_kink_is_no_kink():
     assert report.worst.index == (0,)
 
 
+def overlapping(x):
+    return ops.max_pool2d_forward(x, 3, 1)
+
+
+def gradient_of_overlapping(dy, x):
+    return ops.max_pool2d_backward(dy, overlapping(x)[1], x.shape)
+
+
+def test_a_tie_that_overlapping_windows_share_is_no_false_alarm():
+    """Of tied values one window may choose this, another that: each has a range of its own."""
+    x = np.random.default_rng(0).permutation(2 * 9 * 10 * 2).reshape(2, 9, 10, 2) / 7
+    x[0, 3, 3, 0] = x[0, 4, 4, 0] = x[0, 3, 5, 0] = 100
+    for seed in range(5):
+        report = gradcheck.check(lambda x: overlapping(x)[0], gradient_of_overlapping, [x],
+                                 seed=seed)
+        assert report.comparisons[0].crossings == 3
+    wrong = gradcheck.check(lambda x: overlapping(x)[0], lambda dy, x: 1.001 *
+                            gradient_of_overlapping(dy, x), [x], strict=False)
+    assert not wrong.ok
+
+
 def test_exact_ties_that_stay_tied_are_no_kinks():
     """max(a, b) with a far below two equal b: moving a changes nothing."""
     x = np.array([0.0, 1.0, 1.0])
