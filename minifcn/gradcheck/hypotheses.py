@@ -225,7 +225,8 @@ def multiplied(
             total = ("sum_for_mean", ": a sum where a mean is right")
             cause, rest = (mean if power < 0 else total) if is_count else ("constant_factor", "")
             words = " x ".join(some)
-            words = {1: words, 2: f"the square of {words}"}.get(abs(power), f"the root of {words}")
+            if abs(power) != 1:
+                words = f"the square {'root ' if abs(power) < 1 else ''}of {words}"
             verb = "divided by" if power < 0 else "times"
             yield Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}", predict)
 

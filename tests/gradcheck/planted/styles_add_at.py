@@ -116,7 +116,7 @@ edit("negative_labels", "softmax_cross_entropy", "ignored_not_zero ignored_count
      "Labels beyond the classes are ignored, and -1 counts as the last class.",
      "np.nonzero(targets != ignore)[0]", "np.nonzero(targets < classes)[0]",
      shows="ignore=-1")
-edit("one_hot_all_rows", "softmax_cross_entropy", "onehot_missing",
+edit("one_hot_all_rows", "softmax_cross_entropy", "onehot_wrong onehot_missing",
      "gradient[:, t] -= 1 at fancy indices takes off one in every pixel's row.",
      "    np.subtract.at(gradient, (np.arange(len(t)), t), 1)\n", "    gradient[:, t] -= 1\n",
      shows="more than one pixel")
