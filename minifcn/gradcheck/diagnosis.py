@@ -37,9 +37,8 @@ def diagnose(trials: list[Trial], operation: Operation | None = None) -> Finding
         return None
     for trial in failing:
         if trial.problem is not None:
-            return trial.problem._replace(
-                diagnosis=f"{trial.problem.diagnosis}, {where(failing, trials)}"
-            )
+            words = f"{trial.problem.diagnosis}, {where(failing, trials)}"
+            return trial.problem._replace(diagnosis=words)
     with np.errstate(all="ignore"):
         named = _named(trials, failing, names, operation)
     return named or _form(trials, failing, names) or _place(trials, names)
@@ -224,9 +223,8 @@ class _Search:
                 return factor * array if isinstance(array, np.ndarray) else array
 
             words = "with the other sign" if factor == -1 else f"{factor:.6g} times"
-            yield candidate._replace(
-                predict=predict, sentence=f"{candidate.sentence}; and it is {words} as well"
-            )
+            sentence = f"{candidate.sentence}; and it is {words} as well"
+            yield candidate._replace(predict=predict, sentence=sentence)
 
     def single_edits(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
         if self.operation is not None:
@@ -240,19 +238,18 @@ class _Search:
         """Two named mistakes at once: those that change the smallest failing trial."""
         if self.operation is None or not failing[0].answered:
             return
+        trial = failing[0]
+        as_right = trial._replace(got=trial.right)
         table = [
-            each
-            for each in MISTAKES[self.operation.file]
+            each for each in MISTAKES[self.operation.file]
             if not each.instead
             and (candidate := named_candidate(self.operation, each, self.function))
-            and _differs(candidate.predict(failing[0], name), failing[0], name)
-        ]
+            and isinstance(predicted := candidate.predict(trial, name), np.ndarray)
+            and not as_right.is_predicted(name, predicted)
+        ]  # fmt: skip
         for first, second in itertools.combinations(table[:MOST_PAIRED], 2):
-            both = Mistake(
-                first.cause,
-                f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}",
-                (*first.changes, *second.changes),
-            )
+            words = f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}"
+            both = Mistake(first.cause, words, (*first.changes, *second.changes))
             if candidate := named_candidate(self.operation, both, self.function):
                 yield candidate
 
@@ -260,10 +257,9 @@ class _Search:
 def fits(candidate: Candidate, trial: Trial, name: str) -> bool:
     predicted = candidate.predict(trial, name)
     if trial.crash is not None:
-        kinds = (predicted, trial.crash.kind)
-        return isinstance(predicted, str) and (
-            kinds[0] == kinds[1] or all(kind in MISFITS for kind in kinds)
-        )
+        if not isinstance(predicted, str):
+            return False
+        return predicted == trial.crash.kind or {predicted, trial.crash.kind} <= set(MISFITS)
     return not isinstance(predicted, str) and trial.is_predicted(name, predicted)
 
 
@@ -273,12 +269,6 @@ def _spoils(candidate: Candidate, trial: Trial, name: str) -> bool:
     if predicted is None:
         return False
     return isinstance(predicted, str) or not trial.is_predicted(name, predicted)
-
-
-def _differs(predicted, trial: Trial, name: str) -> bool:
-    if predicted is None or isinstance(predicted, str):
-        return False
-    return not trial._replace(got=trial.right).is_predicted(name, predicted)
 
 
 def _factor(trials: list[Trial], name: str) -> float:
@@ -428,12 +418,10 @@ def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:
             for trial, name in failing
         ):
             names = list(dict.fromkeys(name for _, name in failing))
-            return Finding(
-                "wrong_dtype",
-                f"{_and(names, each=False)} {'has' if len(names) == 1 else 'have'} the precision "
-                f"of {kind} only, about {digits} digits, though the arguments are "
-                f"{failing[0][0].right[names[0]].dtype}",
-            )
+            has, dtype = "has" if len(names) == 1 else "have", failing[0][0].right[names[0]].dtype
+            words = f"{_and(names, each=False)} {has} the precision of {kind} only"
+            words += f", about {digits} digits, though the arguments are {dtype}"
+            return Finding("wrong_dtype", words)
     return None
 
 
@@ -455,20 +443,15 @@ def _form(trials: list[Trial], failing: list[Trial], names: list[str]) -> Findin
     for name in names:
         some = [trial for trial in failing if trial.wrong(name) is None]
         if some:
-            trial = some[0]
-            got, right = trial.got[name].shape, trial.right[name].shape
-            return Finding(
-                "wrong_shape",
-                f"{name} has the shape {got} instead of {right}, {where(some, trials)}",
-            )
+            got, right = some[0].got[name].shape, some[0].right[name].shape
+            words = f"{name} has the shape {got} instead of {right}, {where(some, trials)}"
+            return Finding("wrong_shape", words)
     for name in names:
         some = [t for t in failing if not np.isfinite(t.got[name]).all() and t.fails(name)]
         if some:
             count = int((~np.isfinite(some[0].got[name])).sum())
-            return Finding(
-                "nan",
-                f"{name} holds {count} values that are NaN or infinite, {where(some, trials)}",
-            )
+            words = f"{name} holds {count} values that are NaN or infinite, {where(some, trials)}"
+            return Finding("nan", words)
     return _single_element(failing, names)
 
 
@@ -482,17 +465,23 @@ def raises(trial: Trial) -> str:
 
 def where(some: list[Trial], trials: list[Trial]) -> str:
     """In which cases, in words."""
-    cases, every = (list(dict.fromkeys(t.case for t in each)) for each in (some, trials))
-    if len(cases) == len(every):
-        return "in every case" if len(every) > 1 else "for these arguments"
-    listed = " and ".join(map(repr, cases[:2])) + (
-        f" and {len(cases) - 2} more" if len(cases) > 2 else ""
+    cases, every = (
+        list(dict.fromkeys(trial.case.removesuffix(", float32") for trial in each))
+        for each in (some, trials)
     )
-    others = [trial for trial in trials if trial.case not in cases]
+    if len(trials) == 1:
+        return "for these arguments"
+    if len(cases) == len(every):
+        when = condition(some, [trial for trial in trials if not any(trial is t for t in some)])
+        return f"only {when}" if when else "in every case"
+    listed = " and ".join(map(repr, cases[:2]))
+    if len(cases) > 2:
+        listed += f" and {len(cases) - 2} more"
+    others = [trial for trial in trials if trial.case.removesuffix(", float32") not in cases]
     when = condition(some, others)
     if when and len(cases) > 1:
         return f"only {when} ({len(cases)} of {len(every)} cases: {listed})"
-    return f"in the case {listed}"
+    return f"in the case{'s' if len(cases) > 1 else ''} {listed}"
 
 
 def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
