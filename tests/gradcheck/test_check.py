@@ -50,23 +50,20 @@ def test_a_failure_raises_with_the_report():
     assert "single_element" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "expected, change",
-    [
-        ("sign", lambda dx, dw, db: (dx, -dw, db)),
-        ("constant_factor", lambda dx, dw, db: (dx, dw, 2 * db)),
-        ("mean_for_sum", lambda dx, dw, db: (dx, dw / 4, db / 4)),
-        ("last_image_missing", lambda dx, dw, db: (np.r_[dx[:-1], 0 * dx[:1]], dw, db)),
-        ("last_channel_missing", lambda dx, dw, db: (np.c_[dx[:, :-1], 0 * dx[:, :1]], dw, db)),
-        ("zero", lambda dx, dw, db: (dx, dw, 0 * db)),
-        ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32), db)),
-        ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32).astype(float), db)),
-        ("wrong_shape", lambda dx, dw, db: (dx, dw[:-1], db)),
-        ("wrong_shape", lambda dx, dw, db: (dx, dw)),
-        ("wrong_shape", lambda dx, dw, db: None),
-        ("unknown", lambda dx, dw, db: (dx, dw + 0.1 * np.arange(15).reshape(5, 3), db)),
-    ],
-)
+@pytest.mark.parametrize("expected, change", [
+    ("sign", lambda dx, dw, db: (dx, -dw, db)),
+    ("constant_factor", lambda dx, dw, db: (dx, dw, 2 * db)),
+    ("mean_for_sum", lambda dx, dw, db: (dx, dw / 4, db / 4)),
+    ("last_image_missing", lambda dx, dw, db: (np.r_[dx[:-1], 0 * dx[:1]], dw, db)),
+    ("last_channel_missing", lambda dx, dw, db: (np.c_[dx[:, :-1], 0 * dx[:, :1]], dw, db)),
+    ("zero", lambda dx, dw, db: (dx, dw, 0 * db)),
+    ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32), db)),
+    ("wrong_dtype", lambda dx, dw, db: (dx, dw.astype(np.float32).astype(float), db)),
+    ("wrong_shape", lambda dx, dw, db: (dx, dw[:-1], db)),
+    ("wrong_shape", lambda dx, dw, db: (dx, dw)),
+    ("wrong_shape", lambda dx, dw, db: None),
+    ("unknown", lambda dx, dw, db: (dx, dw + 0.1 * np.arange(15).reshape(5, 3), db)),
+])
 def test_causes(expected, change):
     assert cause(lambda dy, x, w, b: change(*affine_backward(dy, x, w, b))) == expected
 
@@ -146,9 +143,8 @@ def test_a_bare_gradient_of_a_single_input_and_a_number_as_y_are_accepted():
     assert gradcheck.check(lambda x: float((x**2).sum()), lambda dy, x: 2 * x * dy, [X]).ok
 
 
-@pytest.mark.parametrize(
-    "inputs, words", [([X.astype(np.float32)], "float32"), ([3], "none of the inputs")]
-)
+@pytest.mark.parametrize("inputs, words", [
+    ([X.astype(np.float32)], "float32"), ([3], "none of the inputs")])
 def test_only_float64_can_be_checked(inputs, words):
     with pytest.raises(ValueError, match=words):
         gradcheck.check(np.square, lambda dy, x: 2 * x * dy, inputs)
@@ -240,16 +236,13 @@ def test_a_forward_that_is_not_what_it_is_meant_to_be_is_named():
     assert report.forward == "wrong"
 
 
-@pytest.mark.parametrize(
-    "like, options, words",
-    [
-        ("conv3d", {}, "is no operation"),
-        ("conv2d", {"factor": 2}, "no option factor"),
-        ("relu", {}, "takes the inputs x"),
-        (None, {"stride": 2}, "need like="),
-        ("bilinear_upsample", {"size": 4}, "not those of bilinear_upsample"),
-    ],
-)
+@pytest.mark.parametrize("like, options, words", [
+    ("conv3d", {}, "is no operation"),
+    ("conv2d", {"factor": 2}, "no option factor"),
+    ("relu", {}, "takes the inputs x"),
+    (None, {"stride": 2}, "need like="),
+    ("bilinear_upsample", {"size": 4}, "not those of bilinear_upsample"),
+])
 def test_what_like_cannot_be_is_said(like, options, words):
     with pytest.raises(ValueError, match=words):
         gradcheck.check(convolution, convolution_backward, CONVOLVED, like=like, **options)
