@@ -76,7 +76,7 @@ class Operation(NamedTuple):
 
 
 DEFAULTS = {"stride": 1, "padding": 0, "bias": None, "ignore": 255, "reduction": "mean",
-            "class_weights": None}  # fmt: skip
+            "class_weights": None}
 POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
 
 
@@ -88,7 +88,7 @@ def defaults_among(arguments: Arguments) -> tuple[str, ...]:
     return tuple(
         name for name, value in arguments.items()
         if name in defaults and type(value) is type(defaults[name]) and value == defaults[name]
-    )  # fmt: skip
+    )
 
 
 def call(function: Callable, arguments: Arguments) -> Any:
@@ -109,7 +109,7 @@ def fresh(arguments: Arguments, dtype: Any = None) -> Arguments:
 def with_images(arguments: Arguments, count: int) -> Arguments:
     """The same case with ``count`` images: those that there are, again and again."""
     batches = {name: value for name, value in arguments.items()
-               if name in ("x", "scores", "labels") and len(value)}  # fmt: skip
+               if name in ("x", "scores", "labels") and len(value)}
     return arguments | {
         name: value[np.arange(count) % len(value)] for name, value in batches.items()
     }
@@ -120,7 +120,7 @@ def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False, bias=True
         weight = rng.standard_normal((*kernel, x[3], c_out))
         return {"x": rng.standard_normal(x), "weight": weight,
                 "bias": rng.standard_normal(c_out) if bias else None,
-                "stride": stride, "padding": padding}  # fmt: skip
+                "stride": stride, "padding": padding}
 
     return Case(name, draw, optional)
 
@@ -258,7 +258,7 @@ def _linear(name, images, c_in, c_out) -> Case:
     def draw(rng):
         return {"x": rng.standard_normal((images, c_in)),
                 "weight": rng.standard_normal((c_in, c_out)),
-                "bias": rng.standard_normal(c_out)}  # fmt: skip
+                "bias": rng.standard_normal(c_out)}
 
     return Case(name, draw)
 
@@ -289,7 +289,7 @@ DROPOUT_CASES = (
 
 
 def _loss(name, shape, ignored=0.3, ignore=255, reduction="mean", weighted=False, scale=1.0,
-          dtype=np.int64) -> Case:  # fmt: skip
+          dtype=np.int64) -> Case:
     def draw(rng):
         labels = rng.integers(0, shape[3], shape[:3]).astype(dtype)
         if ignored:
@@ -299,7 +299,7 @@ def _loss(name, shape, ignored=0.3, ignore=255, reduction="mean", weighted=False
                 labels[0, -1, 0] = 0
         weights = rng.uniform(0.3, 3, shape[3]) if weighted else None
         return {"scores": scale * rng.standard_normal(shape), "labels": labels, "ignore": ignore,
-                "reduction": reduction, "class_weights": weights}  # fmt: skip
+                "reduction": reduction, "class_weights": weights}
 
     return Case(name, draw)
 
@@ -342,7 +342,7 @@ OF_X = ("dx",), ("x",)
 
 def _operation(name, outputs, gradients, backward_arguments, cases, file="") -> Operation:
     return Operation(name, f"{name}_forward", f"{name}_backward", outputs, *gradients,
-                     backward_arguments, cases, file or name)  # fmt: skip
+                     backward_arguments, cases, file or name)
 
 
 OPERATIONS = (
@@ -362,7 +362,7 @@ OPERATIONS = (
                DROPOUT_CASES),
     Operation("softmax_cross_entropy", "softmax_cross_entropy", None, ("loss", "dscores"),
               ("dscores",), ("scores",), None, LOSS_CASES, "softmax_cross_entropy"),
-)  # fmt: skip
+)
 
 FUNCTIONS = tuple(
     name for operation in OPERATIONS for name in (operation.forward, operation.backward) if name

@@ -108,7 +108,7 @@ def check(
         checker.operation, checker.given = _meant(like, options, checker.inputs)
     elif options:
         raise ValueError(f"check has no option {', '.join(options)}; those of an operation need "
-                         f"like=, such as like='conv2d', stride=2")  # fmt: skip
+                         f"like=, such as like='conv2d', stride=2")
     settings = {"fast": fast, "step": step, "tolerance": tolerance or Tolerance(), "limit": limit}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -163,12 +163,11 @@ class _Pair:
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 if value.dtype != np.float64:
                     raise ValueError(f"input {position} is {value.dtype}, whose rounding hides "
-                                     "wrong gradients; check with float64: .astype(np.float64)"
-                                     )  # fmt: skip
+                                     "wrong gradients; check with float64: .astype(np.float64)")
                 positions.append(position)
         if not positions:
             raise ValueError("none of the inputs is a float64 array, so there is no gradient to "
-                             "check")  # fmt: skip
+                             "check")
         return positions
 
     # -- calls ---------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ class _Pair:
             return Finding("crashed", diagnosis.raises(_crashed("forward", seen)))
         if seen.returned in ("tuple", "list"):
             return Finding("wrong_shape", f"forward returns {len(seen.results)} results; wrap it "
-                           "so that it returns y alone")  # fmt: skip
+                           "so that it returns y alone")
         y = seen.results[0] if seen.results else None
         if y is None:
             kind = "None" if seen.returned == "None" else f"a {seen.returned}"
@@ -217,8 +216,7 @@ class _Pair:
             results = [results[0] if k in self.positions else None for k in range(len(self.inputs))]
         if len(results) != len(self.inputs):
             return Finding("wrong_shape", f"backward returns {len(results)} gradients for "
-                           f"{len(self.inputs)} inputs; return None where there is none"
-                           )  # fmt: skip
+                           f"{len(self.inputs)} inputs; return None where there is none")
         if all(results[position] is None for position in self.positions):
             return Finding("wrong_shape", "backward returns None for every input")
         return results
@@ -308,7 +306,7 @@ class _Pair:
                     self.findings.append(Finding(
                         "stateful", f"{self.names[position]} stays that of the first inputs when "
                         f"{self.labels()[moving]} changes: backward keeps something from call to "
-                        "call"))  # fmt: skip
+                        "call"))
                     return
 
     def is_slope(self, position: int, inputs: list[Any], dy, gradient) -> bool:
@@ -352,7 +350,7 @@ class _Pair:
             if not settings["fast"]:
                 chosen = choose_elements(x.shape, settings["limit"], self.rng)
                 elements = compare_elements(function, x, dy, gradient, chosen, settings["step"],
-                                            settings["tolerance"])  # fmt: skip
+                                            settings["tolerance"])
                 for each in elements:
                     right[each.index], wrong[each.index] = each.numerical, not each.agrees
                 crossings = sum(each.crosses for each in elements)
@@ -372,7 +370,7 @@ class _Pair:
             if found and not self.agrees_nearby(function, position, dy, direction, settings):
                 return Finding("unknown", "the slope along a random direction is "
                                f"{found[0]:.6g}, {self.names[position]} gives {found[1]:.6g}; "
-                               "check a smaller array to see which elements are wrong")  # fmt: skip
+                               "check a smaller array to see which elements are wrong")
         return None
 
     def disagreement(self, function, x, dy, gradient, direction, settings):
@@ -419,7 +417,7 @@ class _Pair:
             return Finding("kinks", f"{crossings} of {tested} elements lie on a kink, where there "
                            "is no derivative to compare with: choose inputs without ties and "
                            "zeros, or say what the function is (like='relu', "
-                           "like='max_pool2d')")  # fmt: skip
+                           "like='max_pool2d')")
         return None
 
     def single_precision(self, lines: list[Comparison]) -> Finding | None:
@@ -435,8 +433,7 @@ class _Pair:
             few = np.unique(array).size < 3 or (np.round(array) == array).all()
             if array.dtype == np.float64 and not few and fit(array):
                 return Finding("wrong_dtype", f"{each.array} is float64, but all its values are "
-                               "float32 numbers: it was computed or stored in float32"
-                               )  # fmt: skip
+                               "float32 numbers: it was computed or stored in float32")
         return None
 
     def ignores_dy(self, dy, gradients, failed: list[Comparison]) -> bool:
@@ -475,7 +472,7 @@ class _Pair:
             both = Trial(operation.forward, "these inputs", given, given, right, got)
             return both, both
         forward = Trial(operation.forward, "these inputs", given, given, {first: answer[0]},
-                        {first: y})  # fmt: skip
+                        {first: y})
         names = [g for g, n in zip(operation.gradients, operation.inputs) if given[n] is not None]
         got = {name: np.zeros(0) if g is None else g for name, g in zip(names, gradients)}
         right = dict(zip(names, right))

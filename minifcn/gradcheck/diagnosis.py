@@ -113,7 +113,7 @@ def _joined(explanations: dict[str, list[Explanation]]) -> Finding:
     chosen = [some[0] for some in lists]
     for first in lists[0]:
         same = [[each for each in some if each.candidate.cause == first.candidate.cause]
-                for some in lists]  # fmt: skip
+                for some in lists]
         if all(same):
             chosen = [some[0] for some in same]
             break
@@ -246,7 +246,7 @@ class _Search:
             and (candidate := named_candidate(self.operation, each, self.function))
             and isinstance(predicted := candidate.predict(trial, name), np.ndarray)
             and not as_right.is_predicted(name, predicted)
-        ]  # fmt: skip
+        ]
         for first, second in itertools.combinations(table[:MOST_PAIRED], 2):
             words = f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}"
             both = Mistake(first.cause, words, (*first.changes, *second.changes))
@@ -311,7 +311,7 @@ def named_candidate(operation: Operation, each: Mistake, function: str) -> Candi
         return edits.run(file, changed, given=trial.given, **HELPERS)[function]
 
     return Candidate(each.cause, each.sentence, _predictor(load),
-                     lambda: edits.difference(file, changed))  # fmt: skip
+                     lambda: edits.difference(file, changed))
 
 
 def _edit_candidate(edit: edits.Edit, function: str) -> Candidate:
@@ -380,15 +380,15 @@ def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
     if not is_certain:
         return
     size, factor = min(sizes)
-    kernel = np.array2string(fitted[size, factor].reshape(size, size), precision=4,
-                             suppress_small=True, separator=", ").replace("\n", "")  # fmt: skip
+    cells = np.round(fitted[size, factor].reshape(size, size), 4) + 0.0  # no -0
+    kernel = np.array2string(cells, separator=", ").replace("\n", "")
 
     def predict(trial, name):
         line = fitted.get((trial.given["size"], trial.given["factor"]))
         return None if line is None else (_stamps(trial) @ line).reshape(trial.right[name].shape)
 
     yield Candidate("wrong_kernel", f"{{array}} is right but for the kernel, which at size {size}, "
-                    f"factor {factor} comes out as {kernel}", predict)  # fmt: skip
+                    f"factor {factor} comes out as {kernel}", predict)
 
 
 def _stamps(trial: Trial) -> np.ndarray:
@@ -444,8 +444,12 @@ def _form(trials: list[Trial], failing: list[Trial], names: list[str]) -> Findin
         some = [trial for trial in failing if trial.wrong(name) is None]
         if some:
             got, right = some[0].got[name].shape, some[0].right[name].shape
-            words = f"{name} has the shape {got} instead of {right}, {where(some, trials)}"
-            return Finding("wrong_shape", words)
+            words = f"{name} has the shape {got} instead of {right}"
+            letters = zip(axis_names(name, len(right)), got, right)
+            other = [f"{hypotheses.word(axis)}s" for axis, a, b in letters if a != b]
+            if len(got) == len(right):
+                words += f" (another number of {_and(other, each=False)})"
+            return Finding("wrong_shape", f"{words}, {where(some, trials)}")
     for name in names:
         some = [t for t in failing if not np.isfinite(t.got[name]).all() and t.fails(name)]
         if some:
@@ -494,7 +498,7 @@ def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
     trial, name, mask = max(wrong, key=lambda each: each[2].size)
     index = tuple(np.argwhere(mask)[0])
     return Finding("single_element", f"a single element of {name} is wrong: "
-                   f"{_element(trial, name, index)}, in the case {trial.case!r}")  # fmt: skip
+                   f"{_element(trial, name, index)}, in the case {trial.case!r}")
 
 
 def _element(trial: Trial, name: str, index: tuple[int, ...]) -> str:

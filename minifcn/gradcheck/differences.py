@@ -57,7 +57,7 @@ class Slope(NamedTuple):
 
 
 def slope(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
-          before: float, after: float) -> Slope:  # fmt: skip
+          before: float, after: float) -> Slope:
     """Slope of ``sum(dy * function(x + t * direction))`` between t = before and t = after."""
     low, high = function(x + before * direction), function(x + after * direction)
     change = np.subtract(high, low)
@@ -67,7 +67,7 @@ def slope(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarr
 
 
 def sides(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
-          h: float) -> tuple[float, float]:  # fmt: skip
+          h: float) -> tuple[float, float]:
     """Least and largest slope that a kink at x allows.
 
     Each element of y may take the slope of its left or of its right side: of two windows of a max
@@ -80,7 +80,7 @@ def sides(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarr
 
 def agreement(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
               analytic: float, step: float, tolerance: Tolerance, largest: float = 1.0,
-              mind_kinks: bool = True) -> tuple[float, bool, bool]:  # fmt: skip
+              mind_kinks: bool = True) -> tuple[float, bool, bool]:
     """(numerical slope, agrees, crosses a kink) along a direction."""
 
     def agrees(each: Slope) -> bool:
@@ -127,11 +127,11 @@ def directions(shape: tuple[int, ...], indices: Iterable) -> Iterator[tuple[tupl
 
 def compare_elements(function: Function, x: np.ndarray, dy: np.ndarray, gradient: np.ndarray,
                      indices: Iterable[tuple[int, ...]], step: float,
-                     tolerance: Tolerance) -> list[Element]:  # fmt: skip
+                     tolerance: Tolerance) -> list[Element]:
     """Compare elements of a gradient with central differences."""
     indices, h = list(indices), steps(x, step)
     slopes = [slope(function, x, dy, direction, -h[index], h[index]).value
-              for index, direction in directions(x.shape, indices)]  # fmt: skip
+              for index, direction in directions(x.shape, indices)]
     largest = float(np.max(np.abs([each for each in slopes if np.isfinite(each)]), initial=0))
     elements, failures, crossings = [], 0, 0
     for (index, direction), numerical in zip(directions(x.shape, indices), slopes):
@@ -140,14 +140,14 @@ def compare_elements(function: Function, x: np.ndarray, dy: np.ndarray, gradient
         if not agrees:
             mind_kinks = crossings > 0 or failures < PATIENCE
             numerical, agrees, crosses = agreement(function, x, dy, direction, analytic, h[index],
-                                                   tolerance, largest, mind_kinks)  # fmt: skip
+                                                   tolerance, largest, mind_kinks)
         elements.append(Element(index, numerical, agrees, crosses))
         failures, crossings = failures + (not agrees), crossings + crosses
     return elements
 
 
 def numerical_gradient(function: Function, x: np.ndarray, dy: np.ndarray,
-                       step: float = 1e-5) -> np.ndarray:  # fmt: skip
+                       step: float = 1e-5) -> np.ndarray:
     """The whole gradient of ``sum(dy * function(x))`` by central differences.
 
     Parameters
@@ -170,7 +170,7 @@ def _central(function: Function, x: np.ndarray, dy: np.ndarray, h: np.ndarray) -
 
 
 def choose_elements(shape: tuple[int, ...], limit: int,
-                    rng: np.random.Generator) -> list[tuple[int, ...]]:  # fmt: skip
+                    rng: np.random.Generator) -> list[tuple[int, ...]]:
     """All elements of an array, or, above ``limit``, a choice that holds what bugs are fond of.
 
     Every corner, then for every axis a share with that index first and a share with it last
@@ -224,13 +224,13 @@ class Sweep(NamedTuple):
         label = f"best h = {self.steps[best]:.0e}"
         axes.axvline(self.steps[best], color="grey", linestyle=":", label=label)
         axes.set(xlabel="step h", ylabel="largest error, relative to the largest gradient",
-                 title="too small: rounding   |   too large: truncation")  # fmt: skip
+                 title="too small: rounding   |   too large: truncation")
         axes.legend()
         return figure
 
 
 def sweep(forward: Callable, backward: Callable, inputs: list[np.ndarray], argument: int = 0,
-          steps: np.ndarray | None = None, seed: int = 0) -> Sweep:  # fmt: skip
+          steps: np.ndarray | None = None, seed: int = 0) -> Sweep:
     """Error of the gradient of one input against differences with many steps.
 
     A right gradient gives a V that reaches below 1e-8; a wrong one a flat line at the size of its

@@ -25,7 +25,7 @@ def properties(trials: list[Trial], other_seed: Callable[[Trial], Trial]) -> Fin
             right = trial.right[name].shape
             if array.shape != right:
                 return Finding("wrong_shape", f"{name} has the shape {array.shape} instead of "
-                               f"{right} in the case {trial.case!r}")  # fmt: skip
+                               f"{right} in the case {trial.case!r}")
     tests = (_mask_values, _rate, _scaling, shared_mask)
     return next((found for test in tests if (found := test(trials))), None) or _seeds(
         trials, other_seed
@@ -48,9 +48,9 @@ def _mask_values(trials: list[Trial]) -> Finding | None:
             continue
         if np.isin(np.round(mask * (1 - rate), 6), (0, 1)).all():
             return Finding("constant_factor", "the mask holds 0 and 1 / (1 - rate); it should hold "
-                           "0 and 1, or be bool")  # fmt: skip
+                           "0 and 1, or be bool")
         return Finding("mask_values", "the mask should hold 0 and 1 only, or be bool; it holds "
-                       f"{mask.min():g} to {mask.max():g}")  # fmt: skip
+                       f"{mask.min():g} to {mask.max():g}")
     return None
 
 
@@ -66,15 +66,14 @@ def _rate(trials: list[Trial]) -> Finding | None:
         dropped = abs(nonzero.mean() - (1 - rate)) <= slack and np.array_equal(nonzero, ~kept)
         if dropped:
             worst = Finding("mask_inverted", "the mask is 1 where a value is dropped; it should be "
-                            "1 where it is kept")  # fmt: skip
+                            "1 where it is kept")
         elif abs(kept.mean() - rate) <= slack:
             worst = worst or Finding("rate_inverted", "values are kept with probability rate, not "
-                                     f"1 - rate: at rate {rate:g} {kept.mean():.0%} are kept"
-                                     )  # fmt: skip
+                                     f"1 - rate: at rate {rate:g} {kept.mean():.0%} are kept")
         else:
             return shared_mask([trial]) or Finding("wrong_rate", f"at rate {rate:g} "
                            f"{kept.mean():.0%} of the values are kept, not "
-                           f"{1 - rate:.0%}")  # fmt: skip
+                           f"{1 - rate:.0%}")
     return worst
 
 
@@ -86,7 +85,7 @@ def _scaling(trials: list[Trial]) -> Finding | None:
         right = {"dx": np.where(mask, x, 0) / (1 - rate)}
         again.append(Trial("dropout_backward", trial.case, {"dy": x, "mask": mask, "rate": rate},
                            trial.given, right, {"dx": trial.got["y"]},
-                           precision=trial.precision))  # fmt: skip
+                           precision=trial.precision))
     found = diagnosis.diagnose(again, operation_of("dropout_backward"))
     if found is None:
         return None
@@ -99,10 +98,12 @@ def shared_mask(trials: Iterable[Trial]) -> Finding | None:
         mask = trial.got["mask"].astype(bool)
         if not 0 < trial.given["rate"] < 1 or mask.size < 100:
             continue
-        for axis, name in zip(range(mask.ndim), ("images", "rows", "columns", "channels")):
-            if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all():
-                return Finding("mask_shared", f"all {name} have the same mask; every value should "
-                               "be drawn on its own")  # fmt: skip
+        axes = zip(range(mask.ndim), ("images", "rows", "columns", "channels"))
+        shared = [name for axis, name in axes
+                  if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all()]
+        if shared:
+            return Finding("mask_shared", f"all {' and all '.join(shared)} have the same mask; "
+                           "every value should be drawn on its own")
     return None
 
 

@@ -60,7 +60,7 @@ def changed_answers(trial: Trial, name: str) -> list[Candidate]:
     for other in trial.right:
         if other != name:
             add("results_swapped", f"{{array}} holds what belongs into {other}",
-                lambda a, t, other=other: t.right[other])  # fmt: skip
+                lambda a, t, other=other: t.right[other])
     along = [((axis,), letter) for axis, letter in enumerate(letters)]
     if right.ndim == 4:
         both = (0, 1) if letters[0] == "ki" else (1, 2)
@@ -74,29 +74,28 @@ def changed_answers(trial: Trial, name: str) -> list[Candidate]:
         image = not name.startswith(("dw", "w")) and right.transpose(order).shape != right.shape
         add("wrong_shape" if image else cause,
             f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
-            lambda a, t, order=order: a.transpose(order))  # fmt: skip
+            lambda a, t, order=order: a.transpose(order))
         if letters[0] == "ki":
             add(cause, f"{{array}} has its axes in the order ({words}), and the kernel flipped",
-                lambda a, t, order=order: a[::-1, ::-1].transpose(order))  # fmt: skip
+                lambda a, t, order=order: a[::-1, ::-1].transpose(order))
     for cause, words, change in misreadings(trial.function, name, letters):
         add(cause, f"{{array}} is {words}", lambda a, t, change=change: change(a))
-    for (axis, letter), (step, words) in itertools.product(
-        enumerate(letters), ((1, "up"), (-1, "down"))
-    ):
-        add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
-            lambda a, t, step=step, k=axis: np.roll(a, step, k))  # fmt: skip
+    for axis, letter in enumerate(letters):
+        for step, words in ((1, "up"), (-1, "down")):
+            add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
+                lambda a, t, step=step, k=axis: np.roll(a, step, k))
     if right.ndim > 1:
         add("last_image_missing", "every image of {array} is that of the first",
-            lambda a, t: np.broadcast_to(a[:1], a.shape))  # fmt: skip
+            lambda a, t: np.broadcast_to(a[:1], a.shape))
     add("abs", "{array} is the absolute value of the right answer", lambda a, t: np.abs(a))
     add("wrong_shape", "{array} has the right values, but all in one axis: its shape is lost",
-        lambda a, t: a.ravel() if a.ndim > 1 else None)  # fmt: skip
+        lambda a, t: a.ravel() if a.ndim > 1 else None)
     add("wrong_shape", "{array} has the right values, but lost its axes of extent 1 (np.squeeze)",
-        lambda a, t: a.squeeze() if 1 in a.shape else None)  # fmt: skip
+        lambda a, t: a.squeeze() if 1 in a.shape else None)
     found += left_out(name, letters)
     add("transposed_memory", "{array} holds the right values in a wrong order: look at each "
         "reshape and transpose (a reshape never exchanges axes)",
-        lambda a, t: t.got[name] if _same_values(a, t, name) else None)  # fmt: skip
+        lambda a, t: t.got[name] if _same_values(a, t, name) else None)
     return found
 
 
@@ -162,7 +161,7 @@ def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
 
         found.append(Candidate("loop_bound", "{array} is right but for the last row's last column, "
                                "which is left out: a loop over all places that ends one too early",
-                               without_corner))  # fmt: skip
+                               without_corner))
     for which, index in (("last", -1), ("first", 0)):
         places = [(letter,) for letter in letters]
         places += [both for both in (("i", "j"), ("ki", "kj")) if set(both) <= set(letters)]
@@ -188,9 +187,9 @@ def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
 
             cause = f"{which}_{part}_missing"
             found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
-                                   "is left out", predict))  # fmt: skip
+                                   "is left out", predict))
             found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
-                                   "is passed through unchanged", through))  # fmt: skip
+                                   "is passed through unchanged", through))
     return found
 
 
@@ -210,7 +209,7 @@ def multiplied(
     for count, power in itertools.product(range(1, 5), powers):
         for some in itertools.combinations(known, count):
             product = math.prod(known[each] for each in some)
-            if not np.isclose(product**power, factor, rtol=1e-6, atol=0):
+            if not product or not math.isclose(product**power, factor, rel_tol=1e-6):
                 continue
 
             def predict(trial, name, some=some, power=power):
@@ -244,7 +243,7 @@ def extents(trial: Trial) -> dict[str, int]:
                 alone = letter in ("n", "ki", "kj")
                 found[f"{word(letter)}s" if alone else f"{word(letter)}s of {name}"] = extent
     return found | {name: trial.given[name] for name in OPTIONS
-                    if isinstance(trial.given.get(name), int)}  # fmt: skip
+                    if isinstance(trial.given.get(name), int)}
 
 
 def sign() -> Candidate:
@@ -258,7 +257,7 @@ def constant(factor: float) -> list[Candidate]:
     return [
         Candidate("constant_factor", f"{{array}} is {factor:.6g} times the right answer",
                   lambda t, n: factor * t.right[n])
-    ]  # fmt: skip
+    ]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -288,23 +287,23 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
         letters = axis_names(array, value.ndim)
         for cause, words, change in misreadings(trial.function, array, letters):
             yield candidate(cause, f"{{array}} comes out as if {array} were {words}",
-                            _with(array, value.ndim, change))  # fmt: skip
+                            _with(array, value.ndim, change))
         if array == "weight" and value.ndim == 4:
             for order in _orders(4):
                 words = ", ".join(letters[k] for k in order)
                 yield candidate(order_cause(trial.function, array, order), "{array} comes out as "
                                 f"if the weight were flipped and transposed to ({words})",
                                 _with(array, 4, lambda w, order=order:
-                                      w[::-1, ::-1].transpose(order)))  # fmt: skip
+                                      w[::-1, ::-1].transpose(order)))
         for axis, letter in enumerate(letters):
             yield candidate("image_ignored" if letter == "n" else "index_fixed", "{array} comes "
                             f"out as if every {word(letter)} of {array} were the first",
                             _with(array, value.ndim, lambda a, k=axis:
-                                  np.take(a, np.zeros(a.shape[k], int), k)))  # fmt: skip
+                                  np.take(a, np.zeros(a.shape[k], int), k)))
         for kind in ("float16", "float32"):
             yield candidate("wrong_dtype", f"{{array}} comes out as if {array} were rounded to "
                             f"{kind}", _with(array, value.ndim, lambda a, kind=kind:
-                                             a.astype(kind).astype(a.dtype)))  # fmt: skip
+                                             a.astype(kind).astype(a.dtype)))
         for part in left_out(array, letters):
             if "passed" in part.sentence:
                 continue
@@ -352,7 +351,7 @@ def argmax_formulas(trial: Trial) -> Iterator[Candidate]:
         formula = f"{formula} + {b}".replace(" * 1 ", " ").removeprefix("0 + ")
         yield Candidate("argmax_index", f"argmax is {formula.removesuffix(' + 0')}; it should be "
                         "row * w + column, counted in the image (i, j: the window; ki, kj: the "
-                        "place in it)", predict)  # fmt: skip
+                        "place in it)", predict)
 
 
 def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -368,11 +367,11 @@ def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         "j * size + kj": j * kw + kj, "i + ki": i + ki, "j + kj": j + kj,
         "i * stride + kj": i * s + kj, "j * stride + ki": j * t + ki, "channel": c, "image": n,
         "row * w + column": place, "image * h * w + row * w + column": n * h * w + place,
-    }  # fmt: skip
+    }
     places["1"] = 0 * place + 1
     inside = ki * kw + kj
     for words, number, extent in (("height", inside, kh), ("stride", inside, t),
-                                  ("whole width", ki * clipped + kj, kw)):  # fmt: skip
+                                  ("whole width", ki * clipped + kj, kw)):
         words = f"k % (the window's {words})"
         places[f"i * stride + {words.replace('%', '//')}"] = i * s + number // extent
         places[f"j * stride + {words}"] = j * t + number % extent
@@ -382,7 +381,7 @@ def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         "(the width of the window, clipped)": clipped, "(w + 1)": w + 1, "(w - 1)": w - 1,
         "(w + size)": w + kw, "(the padded image's width)": (ow - 1) * t + kw,
         "(the number of channels)": channels, "(h * w)": h * w,
-    }  # fmt: skip
+    }
     return places, sizes
 
 
@@ -397,7 +396,7 @@ def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
                 return trial.arguments | {"labels": labels}
 
             yield candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}",
-                            without)  # fmt: skip
+                            without)
 
             def counted(trial, name, without=without):
                 given = without(trial) | {"reduction": "sum"}
@@ -406,7 +405,7 @@ def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
                 return np.asarray(total / (divisor_of(trial.given) or 1.0))
 
             yield Candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}, "
-                            "but counts its pixels in the mean", counted)  # fmt: skip
+                            "but counts its pixels in the mean", counted)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -428,9 +427,9 @@ def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
         for of, array in (("its input", x), ("dy", dy)):
             for sign, mask in ((">", array > 0), (">=", array >= 0), ("<", array < 0)):
                 yield fixed("relu_mask", f"{{array}} is dy where {of} {sign} 0, else 0",
-                            np.where(mask, dy, 0))  # fmt: skip
+                            np.where(mask, dy, 0))
         yield fixed("derivative_missing", "{array} is dy itself: the derivative is not multiplied "
-                    "in", dy)  # fmt: skip
+                    "in", dy)
         yield fixed("dy_ignored", "{array} is its input, not a gradient", x)
     if right.ndim == 1 and dy.ndim > 1 and dy.shape[-1] == right.size:
         axes = tuple(range(dy.ndim - 1))
@@ -438,4 +437,4 @@ def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
             for over in itertools.combinations(range(dy.ndim), count):
                 if over != axes:
                     yield fixed("bias_axes", f"{{array}} is dy summed over the axes {over}, not "
-                                f"over {axes}", dy.sum(axis=over))  # fmt: skip
+                                f"over {axes}", dy.sum(axis=over))

@@ -73,13 +73,13 @@ WINDOWS = (  # cause, words, where a window begins: its row and its column
      "i * s - p + 1", "j * t - q + 1"),
     ("shifted", "every window lay one too far back{} (up, to the left)",
      "i * s - p - 1", "j * t - q - 1"),
-)  # fmt: skip
+)
 
 
 def windows(s: str, t: str, kernel: str) -> list[Mistake]:
     """Mistakes in where a window lies; ``s`` and ``t`` are the strides' names in the file."""
     names = {"s": s, "t": t, "p": "padding[0]", "q": "padding[1]",
-             "kh": f"{kernel}.shape[0]", "kw": f"{kernel}.shape[1]"}  # fmt: skip
+             "kh": f"{kernel}.shape[0]", "kw": f"{kernel}.shape[1]"}
 
     def line(row: str, column: str) -> str:
         text = f"a, b = {row} + ki, {column} + kj"
@@ -91,11 +91,11 @@ def windows(s: str, t: str, kernel: str) -> list[Mistake]:
          line(row if down else rows, column if across else columns))
         for cause, words, row, column in WINDOWS
         for along, down, across in ALONG
-    ]  # fmt: skip
+    ]
     cell = "(ki * kw + kj)"
     numbered = line(f"{rows} - ki + {cell} // kh", f"{columns} - kj + {cell} % kh")
     lies.append(("kernel_axes_swapped", "{array} comes out as if the kernel's cells were numbered "
-                 "with its rows in place of its columns: k // kh, k % kh", numbered))  # fmt: skip
+                 "with its rows in place of its columns: k // kh, k % kh", numbered))
     right = line(rows, columns)
     return replacing(right, *(each for each in lies if each[2] != right))
 
@@ -115,7 +115,7 @@ def axes_of_the_weight(channels: str) -> list[Mistake]:
          "in place of weight[ki, kj]", "weight[kj, ki, c, f]"),
         (channels, f"{as_if} weight's input and output channels were exchanged: weight[..., f, c] "
          "in place of weight[..., c, f]", "weight[ki, kj, f, c]"),
-    )  # fmt: skip
+    )
 
 
 def borders(array: str, height: str, width: str) -> list[Mistake]:
@@ -128,11 +128,11 @@ def borders(array: str, height: str, width: str) -> list[Mistake]:
         ("its mirror image (np.pad's 'symmetric')",
          "min({a} % (2 * {h}), 2 * {h} - 1 - {a} % (2 * {h}))"),
         ("its opposite border (np.pad's 'wrap': a negative index)", "{a} % {h}"),
-    )  # fmt: skip
+    )
     return replacing(line, *(
         ("padding_not_zero", f"{{array}} comes out as if {array} were padded by {words}, not by "
          "zeros", f"{{}}; a, b = {index.format(a='a', h=height)}, {index.format(a='b', h=width)}")
-        for words, index in modes))  # fmt: skip
+        for words, index in modes))
 
 
 MISREAD = (  # cause, words, what someone may read an option as
@@ -163,7 +163,7 @@ def misread(line: str, *options: str) -> list[Mistake]:
     return replacing(line, *(
         (cause, f"{{array}} has the size and values of {words}", f"{{}}; {reading}")
         for cause, words, reading in MISREAD if reading.split()[0] in options
-        and not ("size" in reading and "size" not in options)))  # fmt: skip
+        and not ("size" in reading and "size" not in options)))
 
 
 CROPPED = "p:e - p"
@@ -173,7 +173,7 @@ CROPS = (  # cause, words, the part of a padded array of extent e that is kept a
     ("padding_not_cropped", "still has the padding{} at its start (top, left)", ":e - p"),
     ("padding_axes_swapped", "begins{} behind the padding of the other axis", "q:q + e - 2 * p"),
     ("wrong_shape", "is empty{} where the padding is 0: p:-p is then 0:0", "p:-p"),
-)  # fmt: skip
+)
 
 
 def cropped(array: str, result: str, *padded: tuple[str, str]) -> list[Mistake]:
@@ -189,7 +189,7 @@ def cropped(array: str, result: str, *padded: tuple[str, str]) -> list[Mistake]:
         rows, columns = part(kept if down else CROPPED, 1), part(kept if across else CROPPED, 2)
         returned = result.replace(array, f"{array}[:, {rows}, {columns}]", 1)
         found.append(mistake(cause, f"{{array}} {words.format(along)}", *padded,
-                             (f"return {result}", f"return {returned}")))  # fmt: skip
+                             (f"return {result}", f"return {returned}")))
     return found
 
 
@@ -199,7 +199,7 @@ def assigned(line: str, **loops: str) -> list[Mistake]:
     ``loops`` are the variables that are summed over, with the number of their values.
     """
     names = {"n": "image", "i": "row", "j": "column", "ki": "row of the kernel",
-             "kj": "column of the kernel", "c": "input channel", "f": "output channel"}  # fmt: skip
+             "kj": "column of the kernel", "c": "input channel", "f": "output channel"}
     found = []
     for count in range(1, len(loops) + 1):
         for some in itertools.combinations(loops, count):
@@ -207,7 +207,7 @@ def assigned(line: str, **loops: str) -> list[Mistake]:
             words = " and the last ".join(names[each] for each in some)
             found.append(("overlap_assigned", f"{{array}} holds the contribution of the last "
                           f"{words} only: assigned (=) where it should be added (+=)",
-                          f"{{}} if {last} else 0"))  # fmt: skip
+                          f"{{}} if {last} else 0"))
     return replacing(line, *found)
 
 
@@ -221,14 +221,14 @@ def scattered(line: str, inner: str) -> list[Mistake]:
                 "(+=)", (line, f"{target} = {value} + ({target} if {keep} else 0)"), *order)
         for words, keep in (("", f"{inner} > 0"), (", and of the last channel,", "False"))
         for last, order in (("window", ()), ("cell of the kernel", backwards))
-    ]  # fmt: skip
+    ]
 
 
 def averaged(line: str, counts: dict[str, str]) -> list[Mistake]:
     return replacing(line, *(
         ("mean_for_sum", f"{{array}} is divided by the number of {words}s: a mean where the sum "
          "is right (the bias is right)", f"{{}} / ({count})")
-        for words, count in counts.items()))  # fmt: skip
+        for words, count in counts.items()))
 
 
 def dy_mistakes(of: str = "dense(dy)") -> list[Mistake]:
@@ -237,7 +237,7 @@ def dy_mistakes(of: str = "dense(dy)") -> list[Mistake]:
         ("dy_ignored", "{array} depends on the sum of dy only", "np.full_like(dy, dy.sum())"),
         ("dy_ignored", "{array} depends on the mean of dy only", "np.full_like(dy, dy.mean())"),
         ("abs", "{array} comes out as if the absolute value of dy were taken", "np.abs(dy)"),
-    )  # fmt: skip
+    )
 
 
 def bias_gradients(axes: int) -> list[Mistake]:
@@ -248,7 +248,7 @@ def bias_gradients(axes: int) -> list[Mistake]:
         for over in itertools.combinations(range(axes), count):
             if over != right:
                 rows.append(("bias_axes", f"is dy summed over the axes {over or 'none'}, not over "
-                             f"{right}", f"dy.sum(axis={over})"))  # fmt: skip
+                             f"{right}", f"dy.sum(axis={over})"))
             if not set(over) < set(right):
                 continue
             left = " and ".join(name for k, name in enumerate(names) if k not in over)
@@ -256,7 +256,7 @@ def bias_gradients(axes: int) -> list[Mistake]:
             for cause, word, index in ((first, "first", 0), ("overlap_assigned", "last", -1)):
                 place = ", ".join(":" if k in over else str(index) for k in right)
                 rows.append((cause, f"sums dy over the {word} of the {left} only",
-                             f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)"))  # fmt: skip
+                             f"dy[{place}].reshape(-1, dy.shape[-1]).sum(axis=0)"))
     rows += [
         ("bias_axes", "is the sum of all of dy at every channel", "np.full_like(dbias, dy.sum())"),
         ("bias_axes", "has the sum of all of dy at the first channel, 0 at the others",
@@ -264,9 +264,9 @@ def bias_gradients(axes: int) -> list[Mistake]:
         ("bias_axes", "is summed over rows of dy reshaped to (channels, -1), which mixes the "
          "channels: a transpose is needed, not a reshape",
          "dy.reshape(dy.shape[-1], -1).sum(axis=1)"),
-    ]  # fmt: skip
+    ]
     return replacing(GRADIENTS, *((cause, f"dbias {words}", f"return dx, dweight, {value}")
-                                  for cause, words, value in rows))  # fmt: skip
+                                  for cause, words, value in rows))
 
 
 def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mistake]:
@@ -284,7 +284,7 @@ def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mis
          f"{target} bias[0]"),
         *[("bias_axes", f"{{array}} has the bias added along {words}, not along the channels",
            f"{target} {value}") for words, value in axes.items()],
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ CONV2D = [
     *scattered(DX, "f"),
     *assigned(DWEIGHT, n="images", i="dy.shape[1]", j="dy.shape[2]"),
     *bias_gradients(4),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Transposed convolution
@@ -379,7 +379,7 @@ CONV_TRANSPOSE2D = [
              "images, height, width, channels = dx.shape"),
             (GRADIENTS, f"return dx[:, {FITTING}], dweight, dbias")),
     *bias_gradients(4),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Bilinear upsampling
@@ -388,38 +388,17 @@ CONV_TRANSPOSE2D = [
 B_STAMP = "y[n, a, b, c] += x[n, i, j, c] * kernel[ki, kj]"
 B_DX = "dx[n, i, j, c] += dy[n, a, b, c] * kernel[ki, kj]"
 B_OPTIONS = "padding, (n, h, w, c) = pair(padding), x.shape"
-KERNELS = (  # cause, words, the kernel K in place of the right one
-    ("constant_factor", "normalised to a sum of 1", "K / K.sum()"),
-    ("constant_factor", "normalised to a peak of 1", "K / K.max()"),
-    ("constant_factor", "normalised to a sum of factor squared", "K * factor**2 / K.sum()"),
-    ("wrong_kernel", "1 everywhere (the nearest cell is copied)", "np.ones((size, size))"),
-    ("wrong_kernel", "centred on a cell for even sizes too",
-     "line_kernel(size, (size + 1) // 2 - 1, (size + 1) // 2)"),
-    ("wrong_kernel", "centred between cells for odd sizes too",
-     "line_kernel(size, (size + 1) // 2 - 0.5, (size + 1) // 2)"),
-    ("wrong_kernel", "made with the upsampling factor in place of (size + 1) // 2",
-     "line_kernel(size, (size - 1) / 2, factor)"),
-    ("wrong_kernel", "made with size / 2 in place of (size + 1) // 2",
-     "line_kernel(size, (size - 1) / 2, size / 2)"),
-    ("wrong_kernel", "bilinear along rows only, 1 along columns",
-     "K[:, [size // 2]] / K.max()**0.5 * np.ones((size, size))"),
-    ("wrong_kernel", "bilinear along columns only, 1 along rows",
-     "K[[size // 2]] / K.max()**0.5 * np.ones((size, size))"),
-)  # fmt: skip
-
-
-def line_kernel(size: int, centre: float, factor: float) -> np.ndarray:
-    """The outer product of a triangle with itself."""
-    line = np.maximum(1 - np.abs(np.arange(size) - centre) / factor, 0)
-    return np.outer(line, line)
-
+KERNELS = (  # normalised in another way; any other kernel is found by ``diagnosis._fitted_kernel``
+    ("a sum of 1", "K / K.sum()"), ("a peak of 1", "K / K.max()"),
+    ("a sum of factor squared", "K * factor**2 / K.sum()"),
+)
 
 BILINEAR = [
     *windows("factor", "factor", "kernel"),
-    *[mistake(cause, f"{{array}} comes out as if the bilinear kernel were {words}",
-              (old, re.sub(r"\bK\b", "bilinear_kernel(size)", kernel)))
+    *[mistake("constant_factor", f"{{array}} comes out as if the bilinear kernel were normalised "
+              f"to {words}", (old, re.sub(r"\bK\b", "bilinear_kernel(size)", kernel)))
       for old in ("bilinear_kernel(size, x.dtype)", "bilinear_kernel(size, dy.dtype)")
-      for cause, words, kernel in KERNELS],
+      for words, kernel in KERNELS],
     *[mistake("channels_mixed", "{array} adds up all channels: the kernel stands in every pair of "
               "channels, not on the diagonal only", (line, line.replace(one, every)))
       for line, one, every in ((B_STAMP, "x[n, i, j, c]", "x[n, i, j].sum()"),
@@ -439,7 +418,7 @@ BILINEAR = [
              "(j == dx.shape[2] - 1 or kj < factor) else 0")),
     mistake("nearest", "{array} takes the nearest value of dy only, not the weighted sum",
             (B_DX, "dx[n, i, j, c] += dy[n, a, b, c] * (kernel[ki, kj] == kernel.max())")),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Max pooling; how argmax may be counted is tried out by ``hypotheses.argmax_formulas``
@@ -461,7 +440,7 @@ DECODINGS = {
     "column * h + row": "best % dx.shape[1], best // dx.shape[1]",
     "w + 1 in place of w": "best // (width + 1), best % (width + 1)",
     "w - 1 in place of w": "best // max(width - 1, 1), best % max(width - 1, 1)",
-}  # fmt: skip
+}
 
 MAX_POOL2D = [
     mistake("pool_last_tie", "of equal values the last in a window is taken, not the first",
@@ -538,7 +517,7 @@ MAX_POOL2D = [
             "not the sum", ("return dx", "count = np.zeros(dx.shape); _backward(np.ones(dy.shape), "
                             "dense(argmax), count); return dx / np.maximum(count, 1)")),
     *dy_mistakes(),
-]  # fmt: skip
+]
 
 
 def winners(given: dict[str, Any], n: int, i: int, j: int, c: int) -> list[int]:
@@ -605,7 +584,7 @@ RELU = [
              f"dy[i] if y[i] > 0 else dy[i] / 2 if {X} == 0 else 0"))],
         *[("leaky", f"{{array}} lets a share of {slope} through where y is 0",
            f"dy[i] if y[i] > 0 else {slope} * dy[i]") for slope in SLOPES]),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Linear
@@ -630,7 +609,7 @@ LINEAR = [
     *assigned(L_DX, f="dy.shape[1]"),
     *assigned(L_DWEIGHT, n="len(dy)"),
     *bias_gradients(2),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Dropout, backward; forward is judged by its properties
@@ -657,7 +636,7 @@ DROPOUT = [
         ("mask_inverted", "{array} is 0 where values were kept, and dy where they were dropped; "
          "nor is it divided by 1 - rate", "np.where(mask, 0, dy)")),
     *dy_mistakes("dy * scale"),
-]  # fmt: skip
+]
 
 # ---------------------------------------------------------------------------------------------
 # Loss
@@ -705,7 +684,7 @@ DIVISORS = (  # words, what is divided by, and the cause for each reduction ("" 
     ("a mean over the valid pixels, by count", VALID, {"sum": SUM, "sum_per_image": SUM}),
     ("a mean over all pixels and images", f"({PIXELS} * {IMAGES})",
      {"sum": SUM, "sum_per_image": SUM}),
-)  # fmt: skip
+)
 
 
 def divided() -> list[Mistake]:
@@ -728,10 +707,10 @@ def ignored_as(words: str, label: str, counted: bool, least: str = "0") -> list[
         (IGNORE, "if False:"),
         ("label = labels[i]", f"label, ignored = ({label} if labels[i] == ignore else labels[i]), "
          "labels[i] == ignore"),
-    ]  # fmt: skip
+    ]
     if not counted:
         changes += [("total += weight", "total += weight * (not ignored)"),
-                    (DIVISOR, DIVISOR.replace("total", f"(total or {least})"))]  # fmt: skip
+                    (DIVISOR, DIVISOR.replace("total", f"(total or {least})"))]
     words = f"pixels with the ignore label {words}" + counted * " and are counted"
     no_gradient = (ONE_HOT, f"{ONE_HOT}; dscores[i] *= not ignored")
     no_loss = ("loss += weight * (", "loss += (not ignored) * weight * (")
@@ -740,7 +719,7 @@ def ignored_as(words: str, label: str, counted: bool, least: str = "0") -> list[
         mistake("ignored_counted", f"{words}, but their gradient is 0", *changes, no_gradient),
         mistake("ignored_counted", f"{words} in the mean, though they have neither loss nor "
                 "gradient", *changes, no_gradient, no_loss),
-    ]  # fmt: skip
+    ]
 
 
 def clipped_log(eps: str) -> list[tuple[str, str, str]]:
@@ -752,7 +731,7 @@ def clipped_log(eps: str) -> list[tuple[str, str, str]]:
          f"-np.log(max({P}, {eps}))"),
         ("log_clipped", f"{{array}} uses log of p clipped to {eps} .. 1 - {eps}",
          f"-np.log(min(max({P}, {eps}), 1 - {eps}))"),
-    ]  # fmt: skip
+    ]
 
 
 def loss_along(axes: Any, shift_only: bool = False, sum_only: bool = False) -> Callable:
@@ -786,7 +765,7 @@ def along(words: str, axes: Any) -> list[Mistake]:
         Mistake("unstable", f"the largest score of {words} is subtracted, not that of each pixel: "
                 "right for small scores, but exponentials can vanish",
                 instead=loss_along(axes, shift_only=True)),
-    ]  # fmt: skip
+    ]
 
 
 SOFTMAX_CROSS_ENTROPY = [
@@ -901,7 +880,7 @@ SOFTMAX_CROSS_ENTROPY = [
             (RESULT, "return float(loss / divisor) if divisor else np.nan, dscores")),
     mistake("nan", "where no pixel is valid the loss is divided by 0: it is to be 0 there",
             ("return 0.0, dscores", "return np.nan, dscores")),
-]  # fmt: skip
+]
 
 
 def divisor_of(given: dict[str, Any]) -> float:
@@ -927,4 +906,4 @@ MISTAKES = {
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY,
 }
 HELPERS = {each.__name__: each for each in (winners, cells, divisor_of, reversed_range,
-                                            line_kernel, bilinear_kernel)}  # fmt: skip
+                                            bilinear_kernel)}

@@ -143,7 +143,7 @@ class _Function:
         lines = [] if self.name == "dropout_forward" else comparisons(self.trials)
         notes = [*self.notes, *(f"also: {words}" for words in others)]
         report = Report(self.name, first.cause, first.diagnosis, lines, notes=notes,
-                        edit=first.edit)  # fmt: skip
+                        edit=first.edit)
         report.forward = "-" if self.is_backward else verdict
         report.gradient = verdict if self.is_backward else "-"
         if self.operation.backward is None and self.trials:
@@ -243,7 +243,7 @@ class _Function:
                 self.found(finding)
         if bool(seen[0].crash) != bool(seen[2].crash):
             self.found(Finding("stateful", f"{self.name} fails at a repeated call with the same "
-                               "arguments"))  # fmt: skip
+                               "arguments"))
         elif not seen[0].crash and not same(seen[0].results, seen[2].results):
             self.found(purity.explain_difference(self.observe, calls[0], self.name))
             answers = self.without_unwritten(answers)
@@ -309,7 +309,7 @@ class _Function:
                 return purity.explain_difference(self.observe, self.call(trial), self.name)
         # what is pure treats the first draw of a case as any other
         firsts = [a for a, b in zip(self.trials[::3], self.trials[1::3])
-                  if not self.is_wrong(a) and self.is_wrong(b)]  # fmt: skip
+                  if not self.is_wrong(a) and self.is_wrong(b)]
         for first in firsts[:3]:
             case = next(each for each in self.operation.cases if each.name == first.case)
             others = [self.trial(case.name, self.drawn(case)) for _ in range(OTHER_DRAWS)]
@@ -343,7 +343,7 @@ class _Function:
         ):
             verb = "does" if len(wrong) == 1 else "do"
             return Finding("dy_ignored", f"{' and '.join(wrong)} {verb} not depend on dy: the same "
-                           "for two different ones")  # fmt: skip
+                           "for two different ones")
         return None
 
     def wrong_dtype(self) -> Finding | None:
@@ -352,7 +352,7 @@ class _Function:
                 expected = trial.right[name].dtype
                 if name not in ANY_DTYPE and array.dtype != expected:
                     return Finding("wrong_dtype", f"{name} has the dtype {array.dtype} instead of "
-                                   f"{expected}, in the case {trial.case!r}")  # fmt: skip
+                                   f"{expected}, in the case {trial.case!r}")
         return None
 
     def other_forms(self) -> Iterator[Finding]:
@@ -366,7 +366,7 @@ class _Function:
             if finding := self.wrong_in_form(trial, "strided"):
                 yield Finding("non_contiguous", "wrong where its arguments are not contiguous in "
                               "memory (a transposed or sliced array): "
-                              f"{finding.diagnosis}")  # fmt: skip
+                              f"{finding.diagnosis}")
         yield from self.races()
 
     def wrong_in_form(self, trial: Trial, form: str) -> Finding | None:
@@ -378,7 +378,7 @@ class _Function:
     def races(self) -> Iterator[Finding]:
         """Many calls with many images, among which threads share the work."""
         case = next(each for each in self.operation.cases if "differ" in each.name or
-                    "rate 0.5" in each.name or "ignored" in each.name)  # fmt: skip
+                    "rate 0.5" in each.name or "ignored" in each.name)
         trial = self.trial(case.name, with_images(self.drawn(case), RACING_IMAGES))
         call = self.call(trial, repeat=purity.REPEATS)
         seen = self.observe([call])[0]

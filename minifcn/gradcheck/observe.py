@@ -208,7 +208,7 @@ def _called(module: Any, call: Call) -> tuple[Seen, list[Any]]:
         for name, value in given.items()
         if isinstance(each, np.ndarray) and isinstance(value, np.ndarray)
         and np.may_share_memory(value, each) and np.shares_memory(value, each)
-    ]  # fmt: skip
+    ]
     changed = _changed(call.arguments, given)
     kinds = [_kind(each) for each in items]
     return Seen(_kind(returned), kinds, _copies(items), None, changed, shared), items

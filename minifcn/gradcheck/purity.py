@@ -27,10 +27,10 @@ def side_effects(
     for number, argument in seen.shared:
         result = outputs[number] if number < len(outputs) else "a result"
         yield Finding("aliases_input", f"{result} shares memory with the argument {argument}"
-                      f"{place}: writing to one changes the other")  # fmt: skip
+                      f"{place}: writing to one changes the other")
     if seen.overwritten:
         yield Finding("stateful", f"the arrays that {name} returned are overwritten by its next "
-                      f"call{place}: return a copy, or make a new array each time")  # fmt: skip
+                      f"call{place}: return a copy, or make a new array each time")
 
 
 def is_steady(seen: Seen) -> bool:

@@ -204,7 +204,7 @@ CONDITIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "where the rate is above 0": lambda g: g.get("rate", 0) > 0,
     "in float32": lambda g: g.get("x", g.get("scores")).dtype == np.float32,
     "in float64": lambda g: g.get("x", g.get("scores")).dtype == np.float64,
-}  # fmt: skip
+}
 
 
 def condition(failing: Sequence[Trial], others: Sequence[Trial]) -> str | None:
@@ -214,7 +214,7 @@ def condition(failing: Sequence[Trial], others: Sequence[Trial]) -> str | None:
     common = {
         words: [bool(test(trial.given)) for trial in others]
         for words, test in CONDITIONS.items() if all(test(trial.given) for trial in failing)
-    }  # fmt: skip
+    }
     for words, outside in common.items():
         if not any(outside):
             return words
