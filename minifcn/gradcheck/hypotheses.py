@@ -223,7 +223,7 @@ def multiplied(
             mean = ("mean_for_sum", ": a mean where a sum is right")
             total = ("sum_for_mean", ": a sum where a mean is right")
             cause, rest = (mean if power < 0 else total) if is_count else ("constant_factor", "")
-            words = " x ".join(some)
+            words = " x ".join(f"the {each}" for each in some)
             if abs(power) != 1:
                 words = f"the square {'root ' if abs(power) < 1 else ''}of {words}"
             verb = "divided by" if power < 0 else "times"

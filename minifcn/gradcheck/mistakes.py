@@ -216,11 +216,11 @@ def scattered(line: str, inner: str) -> list[Mistake]:
     target, value = line.split(" += ")
     backwards = tuple((f"for {k} in range(", f"for {k} in reversed_range(") for k in "ij")
     return [
-        mistake("overlap_assigned", f"{{array}} holds the contribution of the last {last} only"
+        mistake("overlap_assigned", f"{{array}} holds the contribution of {last} only"
                 f"{words} where several overlap: assigned (=) where it should be added "
                 "(+=)", (line, f"{target} = {value} + ({target} if {keep} else 0)"), *order)
         for words, keep in (("", f"{inner} > 0"), (", and of the last channel,", "False"))
-        for last, order in (("window", ()), ("cell of the kernel", backwards))
+        for last, order in (("the last window", ()), ("the kernel's last cell", backwards))
     ]
 
 
@@ -692,9 +692,10 @@ def divided() -> list[Mistake]:
     found = []
     for words, of, causes in DIVISORS:
         for reduction, cause in causes.items():
-            asked = f"where {reduction!r} is" if reduction else "whatever reduction is"
+            asked = f", where {reduction!r} is asked for"
+            asked = {"": ", whatever reduction is asked for", "mean": ""}.get(reduction, asked)
             new = f"({of} if reduction == {reduction!r} else {{}})" if reduction else of
-            found.append((cause, f"{{array}} is {words}, {asked} asked for", new))
+            found.append((cause, f"{{array}} is {words}{asked}", new))
     return replacing(DIVISOR, *found)
 
 
