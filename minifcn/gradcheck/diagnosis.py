@@ -132,9 +132,7 @@ def _and(names: Iterable[str], each: bool = True) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" + (", each:" if each else "")
 
 
-# ---------------------------------------------------------------------------------------------
-# The search
-# ---------------------------------------------------------------------------------------------
+# -- the search -----------------------------------------------------------------------------------
 
 
 class Explanation:
@@ -292,9 +290,7 @@ def _ratio(got: np.ndarray, of: np.ndarray) -> float | None:
     return float(round(ratio, 9)) if abs(ratio - round(ratio, 9)) < 1e-10 else ratio
 
 
-# ---------------------------------------------------------------------------------------------
-# Candidates from the textbook
-# ---------------------------------------------------------------------------------------------
+# -- candidates from the textbook -----------------------------------------------------------------
 
 
 def named_candidate(operation: Operation, each: Mistake, function: str) -> Candidate | None:
@@ -401,9 +397,7 @@ def _stamps(trial: Trial) -> np.ndarray:
     return np.stack(columns, axis=1).astype(float)
 
 
-# ---------------------------------------------------------------------------------------------
-# What can be said without a mistake that explains it
-# ---------------------------------------------------------------------------------------------
+# -- what can be said without a mistake that explains it ------------------------------------------
 
 
 def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:

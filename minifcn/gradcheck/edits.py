@@ -32,9 +32,7 @@ class Edit(NamedTuple):
     source: str  # of the whole function, edited
 
 
-# ---------------------------------------------------------------------------------------------
-# Running an edited file
-# ---------------------------------------------------------------------------------------------
+# -- running an edited file -----------------------------------------------------------------------
 
 
 @functools.cache
@@ -97,9 +95,7 @@ def answer(function: Callable, arguments: dict[str, Any]) -> tuple:
     return result if isinstance(result, tuple) else (result,)
 
 
-# ---------------------------------------------------------------------------------------------
-# Every single-point edit
-# ---------------------------------------------------------------------------------------------
+# -- every single-point edit ----------------------------------------------------------------------
 
 COMPARISONS = {
     ast.Lt: (ast.LtE, ast.GtE),

@@ -38,9 +38,7 @@ PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}  
 WORDS = {"ki": "kernel row", "kj": "kernel column", "f": "output channel", "class": "class"}
 
 
-# ---------------------------------------------------------------------------------------------
-# The right answer, changed
-# ---------------------------------------------------------------------------------------------
+# -- the right answer, changed --------------------------------------------------------------------
 
 
 def changed_answers(trial: Trial, name: str) -> list[Candidate]:
@@ -260,9 +258,7 @@ def constant(factor: float) -> list[Candidate]:
     ]
 
 
-# ---------------------------------------------------------------------------------------------
-# The right answer to changed arguments
-# ---------------------------------------------------------------------------------------------
+# -- the right answer to changed arguments --------------------------------------------------------
 
 
 def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]:
@@ -408,9 +404,7 @@ def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
                             "but counts its pixels in the mean", counted)
 
 
-# ---------------------------------------------------------------------------------------------
-# Without a textbook: the gradient of a function that is no operation
-# ---------------------------------------------------------------------------------------------
+# -- without a textbook: the gradient of a function that is no operation --------------------------
 
 
 def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:

@@ -51,9 +51,8 @@ def replacing(line: str, *rows: tuple[str, str, str]) -> list[Mistake]:
 # along both axes, or along one of them
 ALONG = (("", True, True), (" along rows", True, False), (" along columns", False, True))
 
-# ---------------------------------------------------------------------------------------------
-# Windows: convolution, transposed convolution and bilinear upsampling have the same line for them
-# ---------------------------------------------------------------------------------------------
+# -- windows: convolution, transposed convolution and upsampling share the line that says where ---
+
 
 SIDE = "look at where the padded array is filled or cropped"
 WINDOWS = (  # cause, words, where a window begins: its row and its column
@@ -287,9 +286,7 @@ def bias_in(line: str, axes: dict[str, str], counts: dict[str, str]) -> list[Mis
     )
 
 
-# ---------------------------------------------------------------------------------------------
-# Convolution
-# ---------------------------------------------------------------------------------------------
+# -- convolution ----------------------------------------------------------------------------------
 
 PRODUCT = "y[n, i, j, f] += x[n, a, b, c] * weight[ki, kj, c, f]"
 DX = "dx[n, a, b, c] += dy[n, i, j, f] * weight[ki, kj, c, f]"
@@ -330,9 +327,7 @@ CONV2D = [
     *bias_gradients(4),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Transposed convolution
-# ---------------------------------------------------------------------------------------------
+# -- transposed convolution -----------------------------------------------------------------------
 
 STAMP = "y[n, a, b, f] += x[n, i, j, c] * weight[ki, kj, c, f]"
 T_DX = "dx[n, i, j, c] += dy[n, a, b, f] * weight[ki, kj, c, f]"
@@ -381,9 +376,7 @@ CONV_TRANSPOSE2D = [
     *bias_gradients(4),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Bilinear upsampling
-# ---------------------------------------------------------------------------------------------
+# -- bilinear upsampling --------------------------------------------------------------------------
 
 B_STAMP = "y[n, a, b, c] += x[n, i, j, c] * kernel[ki, kj]"
 B_DX = "dx[n, i, j, c] += dy[n, a, b, c] * kernel[ki, kj]"
@@ -420,9 +413,7 @@ BILINEAR = [
             (B_DX, "dx[n, i, j, c] += dy[n, a, b, c] * (kernel[ki, kj] == kernel.max())")),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Max pooling; how argmax may be counted is tried out by ``hypotheses.argmax_formulas``
-# ---------------------------------------------------------------------------------------------
+# -- max pooling; how argmax may be counted is tried out by ``hypotheses.argmax_formulas`` --------
 
 POOL_VALUE = "y[n, i, j, c] = x[n, best // width, best % width, c]"
 POOL_CORNER = "a, b = i * stride[0], j * stride[1]"
@@ -538,9 +529,7 @@ def cells(given: dict[str, Any], i: int, j: int) -> list[int]:
     ]
 
 
-# ---------------------------------------------------------------------------------------------
-# ReLU
-# ---------------------------------------------------------------------------------------------
+# -- ReLU -----------------------------------------------------------------------------------------
 
 RELU_Y = "x.dtype.type(0) if x[i] <= 0 else x[i]"
 RELU_DX = "dy[i] if y[i] > 0 else dy.dtype.type(0)"
@@ -586,9 +575,7 @@ RELU = [
            f"dy[i] if y[i] > 0 else {slope} * dy[i]") for slope in SLOPES]),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Linear
-# ---------------------------------------------------------------------------------------------
+# -- linear ---------------------------------------------------------------------------------------
 
 L_PRODUCT = "y[n, f] += x[n, c] * weight[c, f]"
 L_DX = "dx[n, c] += dy[n, f] * weight[c, f]"
@@ -611,9 +598,7 @@ LINEAR = [
     *bias_gradients(2),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Dropout, backward; forward is judged by its properties
-# ---------------------------------------------------------------------------------------------
+# -- dropout, backward; forward is judged by its properties ---------------------------------------
 
 DROPOUT = [
     *replacing(
@@ -638,9 +623,7 @@ DROPOUT = [
     *dy_mistakes("dy * scale"),
 ]
 
-# ---------------------------------------------------------------------------------------------
-# Loss
-# ---------------------------------------------------------------------------------------------
+# -- loss -----------------------------------------------------------------------------------------
 
 IGNORE = "if label == ignore:"
 LOG = "np.log(np.float64(sum_of_exponentials)) - (scores[i, label] - largest)"
