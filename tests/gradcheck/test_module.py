@@ -16,9 +16,8 @@ def module(**functions):
 
 
 def test_absent_functions_get_no_entry():
-    reports = check_module(
-        module(relu_forward=reference.relu_forward, helper=print, relu_backward=None)
-    )
+    absent = {"helper": print, "relu_backward": None}
+    reports = check_module(module(relu_forward=reference.relu_forward, **absent))
     assert list(reports) == ["relu_forward"]
     assert reports["relu_forward"].ok
 
@@ -128,9 +127,8 @@ def only_for_many(dy, y):
 
 
 def only_for_a_sum(scores, labels, ignore=255, reduction="mean", class_weights=None):
-    loss, dscores = reference.softmax_cross_entropy(
-        scores, labels, ignore, reduction, class_weights
-    )
+    options = ignore, reduction, class_weights
+    loss, dscores = reference.softmax_cross_entropy(scores, labels, *options)
     return loss, -dscores if reduction == "sum" else dscores
 
 
