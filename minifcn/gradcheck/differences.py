@@ -79,7 +79,7 @@ def sides(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarr
 
 
 def agreement(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
-              analytic: float, step: float, tolerance: Tolerance, largest: float = 1.0,
+              analytic: float, step: float, tolerance: Tolerance, *, largest: float = 1.0,
               mind_kinks: bool = True) -> tuple[float, bool, bool]:
     """(numerical slope, agrees, crosses a kink) along a direction."""
 
@@ -139,8 +139,9 @@ def compare_elements(function: Function, x: np.ndarray, dy: np.ndarray, gradient
         agrees = bool(tolerance.agrees(analytic, numerical, largest))
         if not agrees:
             mind_kinks = crossings > 0 or failures < PATIENCE
-            numerical, agrees, crosses = agreement(function, x, dy, direction, analytic, h[index],
-                                                   tolerance, largest, mind_kinks)
+            numerical, agrees, crosses = agreement(
+                function, x, dy, direction, analytic, h[index], tolerance, largest=largest,
+                mind_kinks=mind_kinks)
         elements.append(Element(index, numerical, agrees, crosses))
         failures, crossings = failures + (not agrees), crossings + crosses
     return elements
