@@ -107,10 +107,8 @@ def check_file(
         names = [name for name in FUNCTIONS if name in wanted]
         near = _misspelt(public, set(FUNCTIONS) - wanted)
         if not names:
-            raise ValueError(
-                f"{shown} has no function with the name of an operation, such as "
-                f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
-            )
+            words = f"has no function with the name of an operation, such as {FUNCTIONS[0]}"
+            raise ValueError("; ".join([f"{shown} {words}, {', '.join(FUNCTIONS[1:3])}", *near]))
         reports = {}
         for done, name in enumerate(names):
             progress(done, len(names), name)
@@ -132,8 +130,7 @@ def check_file(
 
 def _check(process: Worker, name: str, seconds: float) -> Report:
     """The report of one function; with its forward, unless that is what ends the process."""
-    left = seconds
-    lost = False
+    left, lost = seconds, False
 
     def ask(calls: Sequence[Call]) -> list[Seen]:
         nonlocal left, lost
