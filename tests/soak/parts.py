@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 KILLS = 8               # of a run, before it may end
+KINDS = {"": 300, "saving": 60, "evaluation": 60, "later": 0}      # of events, and how many count
 CHUNK = 500             # inputs of a process
 SECONDS, MEGABYTES = 5, 500     # that an input may take
 
@@ -34,8 +35,9 @@ def python(*arguments: str, timeout: float = 600, **environment: str):
                           errors="replace", timeout=timeout, env={**os.environ, **environment})
 
 
-def victim(folder: Path, what: str = "none", number: float = 0, **environment: str):
-    return python("-m", "tests.soak.victim", folder, what, number, **environment)
+def victim(folder: Path, what: str = "none", number: float = 0, kind: str = "",
+           **environment: str):
+    return python("-m", "tests.soak.victim", folder, what, number, kind, **environment)
 
 
 def reference(build: Path) -> Path:
@@ -72,10 +74,10 @@ def kills(build: Path, seed: int) -> Found:
         anew = {"NUMBA_CACHE_DIR": str(Path(place, "cache"))} if seed % 5 == 4 else {}
         killed = 0
         while killed < KILLS:
-            later = not anew and rng.random() < 0.3
-            what, number = ("later", rng.uniform(0, 12)) if later else \
-                ("kill", rng.randint(1, 60 if anew else 300))
-            done = victim(folder, what, number, **anew)
+            kind = rng.choice(("a compilation", "") if anew else (*KINDS,))
+            what, number = ("later", rng.uniform(0, 12)) if kind == "later" else \
+                ("kill", rng.randint(1, KINDS.get(kind, 20)))
+            done = victim(folder, what, number, kind, **anew)
             if done.returncode == 0:        # it had ended before
                 wrong += difference(folder, build)
                 shutil.rmtree(folder)
@@ -88,11 +90,11 @@ def kills(build: Path, seed: int) -> Found:
             places[where] = places.get(where, 0) + 1
         done = victim(folder, **anew)
         wrong += [done.stderr[-300:]] if done.returncode else difference(folder, build)
-    inside = {"killed in a save": "a save", "in a compilation": "compilation",
-              "in an evaluation": "evaluated", "at any moment": "any moment"}
-    return Found(killed, [f"seed {seed}: {each}" for each in wrong], {
-        name: sum(count for place, count in places.items() if word in place)
-        for name, word in inside.items()})
+    inside = {name: sum(count for place, count in places.items() if word in place)
+              for name, word in (("in a save", "sav"), ("in a compilation", "compilation"),
+                                 ("in an evaluation", "evaluation"), ("at any moment", "moment"))}
+    inside["in a step"] = killed - sum(inside.values())
+    return Found(killed, [f"seed {seed}: {each}" for each in wrong], inside)
 
 
 # -- faults ---------------------------------------------------------------------------------------
