@@ -59,7 +59,8 @@ def watch(events: Events) -> None:
     for place, attribute, name in (
             (trainer.Trainer, "_sample", "a sample"), (FCN, "forward", "forward"),
             (FCN, "backward", "backward"), (Adam, "step", "a step"), (Log, "add", "the log"),
-            (trainer, "confusion_of", "evaluation"), (trainer, "draw_curves", "curves of an evaluation"),
+            (trainer, "confusion_of", "evaluation"),
+            (trainer, "draw_curves", "curves of an evaluation"),
             (os, "replace", "renaming, saving"), (os, "fsync", "fsync, saving")):
         events.around(place, attribute, name)
     save = files.save_file
