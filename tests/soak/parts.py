@@ -254,6 +254,16 @@ def fuzz(build: Path, name: str, first: int) -> Found:
     return Found(CHUNK, wrong, figures)
 
 
+def weight_units(full: bool) -> list[list]:
+    return [[seed] for seed in range(10 if full else 2)]
+
+
+def weights(build: Path, seed: int) -> Found:
+    """Spoilt weights of other projects; see ``tests/weights/mutations.py``."""
+    done = python("-m", "tests.weights.mutations", 2000, seed, timeout=3600)
+    return Found(2000, [f"seed {seed}: {done.stderr[-500:]}"] * bool(done.returncode), {})
+
+
 def guided_units(full: bool) -> list[list]:
     from tests.soak.guided import NAMES
 
@@ -280,4 +290,5 @@ PARTS = {"kills in training": (kill_units, kills),
          "faults of disk and clock": (fault_units, faults),
          "threads, processes, exits": (company_units, company),
          "steady work": (steady_units, steady), "spoilt inputs": (fuzz_units, fuzz),
+         "spoilt weights": (weight_units, weights),
          "coverage-guided inputs": (guided_units, guided)}
