@@ -1,6 +1,7 @@
 """Faults that were found by attack, and small shares of what ``make soak`` does at length."""
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from minifcn.training.trainer import LAST, Interrupted, Recipe, Trainer
 from tests.soak.readers import READERS, mutated, try_input
 
 UNIX = pytest.mark.skipif(os.name == "nt", reason="needs a Unix system")
+SECURITY = Path(minifcn.__file__).parent.parent / "SECURITY.md"
 ESCAPE = "\x1b[31m"
 
 
@@ -490,3 +492,23 @@ def test_regressions_stay_mended(tmp_path):
         name = path.name.rpartition("-")[0]
         reader = next(each for each in READERS if each.name == name)
         assert try_input(reader, path.read_bytes(), tmp_path) in ("result", "error")
+
+
+# -- SECURITY.md ----------------------------------------------------------------------------------
+
+OPENS = re.compile(r"(?<![\w.])(open|open_file|read_text|safe_open|exec|written_whole)\("
+                   r"|\.(read_bytes|read_text|write_text|write_bytes|exec_module|urlopen)\("
+                   r"|\bos\.(open|fork|exec\w*)\(|Popen\(|subprocess\.run|ZipFile\(|Image\.open\("
+                   r"|build_opener\(|HTTPServer\(")
+
+
+@pytest.mark.skipif(not SECURITY.exists(), reason="needs the checkout")
+def test_every_place_that_opens_something_stands_in_security_md():
+    """By its own name, or by that of its folder; what writes whole files does so in one place."""
+    package, said = Path(minifcn.__file__).parent, SECURITY.read_text(encoding="utf-8")
+    for path in package.rglob("*.py"):
+        place = path.relative_to(package)
+        named = f"{place.as_posix()}`" in said or f"`{place.parent.as_posix()}/`" in said
+        opened = {match[0] for match in OPENS.finditer(path.read_text(encoding="utf-8"))}
+        assert named or opened <= {"written_whole(", ".write_text(", ".write_bytes("}, (place,
+                                                                                        opened)

@@ -6,7 +6,7 @@ from typing import Any
 CHOICES = {"stride": (8, 16, 32), "geometry": ("exact", "caffe"), "at_once": (False, True),
            "upsampling": ("frozen", "learned"), "convolutional": (False, True),
            "dtype": ("float32", "float64")}
-MOST = {"classes": 65_536, "fc_channels": 10**6}      # masks have 16 bits
+MOST_CLASSES = 65_536       # masks have 16 bits
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -15,11 +15,11 @@ def check_config(config: dict[str, Any]) -> None:
         if name in config and config[name] not in allowed:
             raise ValueError(f"{name} is {config[name]!r}; "
                              f"use one of {', '.join(map(repr, allowed))}")
-    for name, most in MOST.items():
+    for name in ("classes", "fc_channels"):
         if not isinstance(config[name], int) or config[name] < 1:
             raise ValueError(f"{name} is {config[name]!r}; give a whole number of at least 1")
-        if config[name] > most:
-            raise ValueError(f"{name} is {config[name]!r}; at most {most:,} are possible")
+    if config["classes"] > MOST_CLASSES:
+        raise ValueError(f"classes is {config['classes']}; at most {MOST_CLASSES:,} are possible")
     seed = config["seed"]
     if seed is not None and (not isinstance(seed, int) or seed < 0):
         raise ValueError(f"seed is {seed!r}; give a whole number of at least 0, or None")

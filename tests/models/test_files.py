@@ -209,7 +209,7 @@ def test_no_file(tmp_path, path):
         ({"fc_channels": 10**16}, "cannot be built"),
         ({"dtype": "float64"}, "has dtype F32, the network F64"),
         ({"geometry": "tight"}, "geometry is 'tight'"),
-        ({"classes": 10**12}, "its network has 1000000000000"),
+        ({"classes": 10**12}, "classes is 1000000000000; at most 65,536"),
         ({"classes": -3}, "classes is -3"),
         ({"width": "wide"}, "cannot be built"),
         ({"width": float("nan")}, "width is nan"),

@@ -11,7 +11,9 @@ def main() -> None:
     import atheris
 
     name, corpus = sys.argv[1], Path(sys.argv[2])
-    with atheris.instrument_imports(include=["minifcn", "PIL", "tomllib", "json"]):
+    compiled = ["minifcn.ops", "minifcn.training.kernels"]      # Numba wants the code as it is
+    with atheris.instrument_imports(include=["minifcn", "PIL", "tomllib", "json"],
+                                    exclude=compiled):
         from tests.soak.readers import READERS, seeds, try_input
     reader = next(each for each in READERS if each.name == name)
     for number, content in enumerate(seeds(name)):

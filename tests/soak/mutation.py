@@ -21,11 +21,12 @@ ROOMS = {           # code, and the tests that should notice
               "-k 'test_files or checkpoint or weights or header or names_of'"),
     "weights": ("minifcn/weights", "tests/weights"),
 }
+PYTEST = "-m pytest -x -q -p no:cacheprovider -m 'not slow and not peers'"
 CONFIG = """[cosmic-ray]
 module-path = "{code}"
 timeout = 900
 excluded-modules = []
-test-command = """{python} -m pytest -x -q -p no:cacheprovider -m 'not slow and not peers' {tests}"""
+test-command = "{command}"
 distributor.name = "local"
 """
 
@@ -53,8 +54,8 @@ def tried(room: str, sample: int) -> tuple[str, int, int, int]:
             copy = shutil.copytree if Path(name).is_dir() else shutil.copy
             folder.mkdir(parents=True, exist_ok=True)
             copy(name, folder / name)
-        (folder / "config.toml").write_text(CONFIG.format(code=code, tests=tests,
-                                                          python=sys.executable))
+        (folder / "config.toml").write_text(CONFIG.format(
+            code=code, command=f"{sys.executable} {PYTEST} {tests}"))
         ray("init", "config.toml", str(session), folder=folder)
         with use_db(session, WorkDB.Mode.open) as base:
             jobs = sorted(base.work_items, key=lambda item: str(item.mutations))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 KILLS = 8               # of a run, before it may end
+KINDS = {"": 300, "saving": 60, "evaluation": 60, "later": 0}      # of events, and how many count
 CHUNK = 500             # inputs of a process
 SECONDS, MEGABYTES = 5, 500     # that an input may take
 
@@ -34,8 +35,9 @@ def python(*arguments: str, timeout: float = 600, **environment: str):
                           errors="replace", timeout=timeout, env={**os.environ, **environment})
 
 
-def victim(folder: Path, what: str = "none", number: float = 0, **environment: str):
-    return python("-m", "tests.soak.victim", folder, what, number, **environment)
+def victim(folder: Path, what: str = "none", number: float = 0, kind: str = "",
+           **environment: str):
+    return python("-m", "tests.soak.victim", folder, what, number, kind, **environment)
 
 
 def reference(build: Path) -> Path:
@@ -72,10 +74,10 @@ def kills(build: Path, seed: int) -> Found:
         anew = {"NUMBA_CACHE_DIR": str(Path(place, "cache"))} if seed % 5 == 4 else {}
         killed = 0
         while killed < KILLS:
-            later = not anew and rng.random() < 0.3
-            what, number = ("later", rng.uniform(0, 12)) if later else \
-                ("kill", rng.randint(1, 60 if anew else 300))
-            done = victim(folder, what, number, **anew)
+            kind = rng.choice(("a compilation", "") if anew else (*KINDS,))
+            what, number = ("later", rng.uniform(0, 12)) if kind == "later" else \
+                ("kill", rng.randint(1, KINDS.get(kind, 20)))
+            done = victim(folder, what, number, kind, **anew)
             if done.returncode == 0:        # it had ended before
                 wrong += difference(folder, build)
                 shutil.rmtree(folder)
@@ -88,11 +90,11 @@ def kills(build: Path, seed: int) -> Found:
             places[where] = places.get(where, 0) + 1
         done = victim(folder, **anew)
         wrong += [done.stderr[-300:]] if done.returncode else difference(folder, build)
-    inside = {"killed in a save": "a save", "in a compilation": "compilation",
-              "in an evaluation": "evaluated", "at any moment": "any moment"}
-    return Found(killed, [f"seed {seed}: {each}" for each in wrong], {
-        name: sum(count for place, count in places.items() if word in place)
-        for name, word in inside.items()})
+    inside = {name: sum(count for place, count in places.items() if word in place)
+              for name, word in (("in a save", "sav"), ("in a compilation", "compilation"),
+                                 ("in an evaluation", "evaluation"), ("at any moment", "moment"))}
+    inside["in a step"] = killed - sum(inside.values())
+    return Found(killed, [f"seed {seed}: {each}" for each in wrong], inside)
 
 
 # -- faults ---------------------------------------------------------------------------------------
@@ -252,6 +254,16 @@ def fuzz(build: Path, name: str, first: int) -> Found:
     return Found(CHUNK, wrong, figures)
 
 
+def weight_units(full: bool) -> list[list]:
+    return [[seed] for seed in range(10 if full else 2)]
+
+
+def weights(build: Path, seed: int) -> Found:
+    """Spoilt weights of other projects; see ``tests/weights/mutations.py``."""
+    done = python("-m", "tests.weights.mutations", 2000, seed, timeout=3600)
+    return Found(2000, [f"seed {seed}: {done.stderr[-500:]}"] * bool(done.returncode), {})
+
+
 def guided_units(full: bool) -> list[list]:
     from tests.soak.guided import NAMES
 
@@ -278,4 +290,5 @@ PARTS = {"kills in training": (kill_units, kills),
          "faults of disk and clock": (fault_units, faults),
          "threads, processes, exits": (company_units, company),
          "steady work": (steady_units, steady), "spoilt inputs": (fuzz_units, fuzz),
+         "spoilt weights": (weight_units, weights),
          "coverage-guided inputs": (guided_units, guided)}

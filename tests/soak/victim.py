@@ -1,9 +1,9 @@
 """A training that kills itself, or meets some other mishap, at a chosen event.
 
-    python -m tests.soak.victim FOLDER WHAT NUMBER
+    python -m tests.soak.victim FOLDER WHAT NUMBER [KIND]
 
 ``WHAT`` happens at event ``NUMBER``; events are the beginnings and ends of all that a run does, the
-middle of a save among them.
+middle of a save among them. With ``KIND``, only those count whose name has it.
 """
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ RUN = """shapes --size 32 32 --count 12 --steps 40 --batch 2 --evaluate-every 4 
 class Events:
     """Counts events; at one of them, ``act`` is called."""
 
-    def __init__(self, number: int, act):
-        self.number, self.act, self.count, self.lock = number, act, 0, threading.Lock()
+    def __init__(self, number: int, act, kind: str = ""):
+        self.number, self.act, self.kind = number, act, kind
+        self.count, self.lock = 0, threading.Lock()
 
     def __call__(self, name: str) -> None:
+        if self.kind not in name:
+            return
         with self.lock:
             self.count += 1
             if self.count == self.number:
@@ -56,8 +59,9 @@ def watch(events: Events) -> None:
     for place, attribute, name in (
             (trainer.Trainer, "_sample", "a sample"), (FCN, "forward", "forward"),
             (FCN, "backward", "backward"), (Adam, "step", "a step"), (Log, "add", "the log"),
-            (trainer, "confusion_of", "an evaluated image"), (trainer, "draw_curves", "curves"),
-            (os, "replace", "renaming"), (os, "fsync", "fsync")):
+            (trainer, "confusion_of", "evaluation"),
+            (trainer, "draw_curves", "curves of an evaluation"),
+            (os, "replace", "renaming, saving"), (os, "fsync", "fsync, saving")):
         events.around(place, attribute, name)
     save = files.save_file
 
@@ -66,7 +70,7 @@ def watch(events: Events) -> None:
         whole = Path(path).read_bytes()
         for part in range(4):                  # as if the save were caught in its middle
             Path(path).write_bytes(whole[:len(whole) * part // 4])
-            events("a save")
+            events("saving")
         Path(path).write_bytes(whole)
 
     files.save_file = save_file
@@ -99,7 +103,7 @@ def main() -> int:
         timer.daemon = True
         timer.start()
     else:
-        watch(Events(int(number), acts[what]))
+        watch(Events(int(number), acts[what], *sys.argv[4:]))
     if what == "clock":         # the clock was set back by ten years
         now = time.time
         time.time = lambda: now() - 3e8
