@@ -162,11 +162,10 @@ def grade(
         for part in judged:
             progress(part.name)
             results = _of_part(part, session, reports, seed, homework)
-            if part.name in session.noticed or any(f in reports.noticed for f in part.functions):
-                said = session.noticed.get(part.name, set()).union(
-                    *(reports.noticed.get(f, ()) for f in part.functions))
-                results = _withheld(results, said)
-                grades.notices += [f"{part.name}: the code {each}" for each in sorted(said)]
+            said = session.noticed.get(part.name, set()).union(
+                *(reports.noticed.get(name, ()) for name in part.functions))
+            results = _withheld(results, said)
+            grades.notices += [f"{part.name}: the code {each}" for each in sorted(said)]
             grades += results
         session.stop()
         grades.missing = session.missing
@@ -190,7 +189,7 @@ def rng_of(part: str, seed: int | None) -> np.random.Generator:
 def _of_part(part: Part, session: _Session, reports, seed, homework: Assignment) -> list[Result]:
     """The results of a part, behind the wall."""
     if isinstance(part, Layer):
-        results = layer_results(part, reports)
+        results = layer_results(part, reports[part.name])
     else:
         results = [judged(part, session.asking(part.name))]
     if part.hidden and seed is not None:
@@ -389,6 +388,8 @@ def _visible_only(grades: Grades) -> list[str]:
 
 
 class _Reports(dict):
+    """Name of a part -> name of a function -> report; and what was noticed, by function."""
+
     noticed: dict[str, list[str]]
 
 
@@ -397,24 +398,35 @@ def _reports(entry, judged, limits, seconds, lacking, grades, progress) -> _Repo
     from minifcn.gradcheck.report import Report
     from minifcn.gradcheck.runner import check_file
 
-    names = [name for part in judged if isinstance(part, Layer) for name in part.functions]
-    reports = _Reports({name: Report(name, "missing", f"there is no function {name}")
-                        for name in names})
+    reports = _Reports()
     reports.noticed = {}
-    there = [name for name in names if name not in lacking]
-    if there:
-        try:
-            checked = check_file(entry, seconds, there, limits=limits,
-                                 progress=lambda done, count, name: name and progress(name))
-        except (ValueError, OSError) as error:
-            reports.update({name: Report(name, "crashed", plain(str(error))) for name in there})
-            return reports
-        reports.update(checked.reports)
-        reports.noticed = {name: each for name, each in checked.noticed.items() if each}
-    for name, report in reports.items():
-        if report.cause == "crashed" and "NotImplementedError" in report.diagnosis:
-            reports[name] = Report(name, "missing", "is still to be written")
+    layers = [part for part in judged if isinstance(part, Layer)]
+    for leave_out in dict.fromkeys(part.leave_out for part in layers):
+        parts = [part for part in layers if part.leave_out == leave_out]
+        names = [name for part in parts for name in part.functions]
+        found = {name: Report(name, "missing", f"there is no function {name}") for name in names}
+        there = [name for name in names if name not in lacking]
+        if there:
+            try:
+                checked = check_file(entry, seconds, there, limits=limits, leave_out=leave_out,
+                                     progress=lambda done, count, name: name and progress(name))
+                found |= {name: unwritten(each) for name, each in checked.reports.items()}
+                for name, said in checked.noticed.items():
+                    reports.noticed.setdefault(name, []).extend(said)
+            except (ValueError, OSError) as error:
+                found |= {name: Report(name, "crashed", plain(str(error))) for name in there}
+        reports.update({part.name: {name: found[name] for name in part.functions}
+                        for part in parts})
     return reports
+
+
+def unwritten(report: Any) -> Any:
+    """The report, or one that says that the function is still to be written."""
+    from minifcn.gradcheck.report import Report
+
+    if report.cause == "crashed" and "NotImplementedError" in report.diagnosis:
+        return Report(report.name, "missing", "is still to be written")
+    return report
 
 
 class _Session:

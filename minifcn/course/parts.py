@@ -27,6 +27,8 @@ class Layer(NamedTuple):
         ``draw(rng)`` gives the arguments of the forward for one hidden case, as a dictionary.
     page : str
         Where the tutorials explain it.
+    leave_out : tuple of str
+        Beginnings of the names of the checker's cases that this part does not judge.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Layer(NamedTuple):
     hidden: float = 0
     draw: Callable[[np.random.Generator], dict[str, Any]] | None = None
     page: str = ""
+    leave_out: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:

@@ -65,6 +65,7 @@ def check_file(
     notice: bool = True,
     limits: Limits | None = None,
     progress: Callable[[int, int, str], None] = lambda done, count, name: None,
+    leave_out: tuple[str, ...] = (),
 ) -> Checked:
     """Check the functions of a Python file or notebook that have the names of operations.
 
@@ -81,6 +82,8 @@ def check_file(
         Of each process.
     progress : callable
         Called with the number of functions checked, that of all, and the next one's name.
+    leave_out : tuple of str
+        Beginnings of the names of cases that are not tried.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def check_file(
             if name not in said:
                 reports[name] = Report(name, "missing", f"the file has no function {name}")
                 continue
-            reports[name] = _check(process, name, seconds)
+            reports[name] = _check(process, name, seconds, leave_out)
             seen[name] = sorted(_noticed(process)) if notice else []
             notes.update(seen[name])
             process.stop()
@@ -134,7 +137,7 @@ def check_file(
     return Checked(reports, near + uses, missing, printed, seen)
 
 
-def _check(process: Worker, name: str, seconds: float) -> Report:
+def _check(process: Worker, name: str, seconds: float, leave_out: tuple[str, ...]) -> Report:
     """The report of one function; with its forward, unless that is what ends the process."""
     left = seconds
     lost = False
@@ -153,10 +156,10 @@ def _check(process: Worker, name: str, seconds: float) -> Report:
             raise ObserverLost("sent something that is no answer")
         return [_seen(each) for each in answer]
 
-    report = check_observed(ask, name, seed=None)
+    report = check_observed(ask, name, seed=None, leave_out=leave_out)
     if lost and name.endswith("_backward"):
         left = seconds
-        alone = check_observed(ask, name, with_forward=False, seed=None)
+        alone = check_observed(ask, name, False, None, leave_out)
         report = alone if alone.ok or not report.ok else report
     if report.cause in ("crashed", "wrong_shape"):
         shapes = "; ".join(f"{key}: {text}" for key, text in layouts(name).items())
