@@ -74,7 +74,7 @@ def noticed(module) -> list[str]:
         if vars(place).get(name) is not value
     }
     got_round = {
-        f"gets round the refusal of {name}" for name in _refused if sys.modules.get(name) is not None
+        f"gets round the refusal of {name}" for name in _refused if sys.modules.get(name)
     }
     return sorted(_seen | changed | got_round)
 

@@ -29,8 +29,8 @@ def notebook(name: str, namespace: dict[str, Any]) -> Callable[..., float]:
     Returns
     -------
     judge : callable
-        ``judge(part)`` prints the feedback and returns the points; ``judge(part, hidden=True)`` says
-        that hidden cases are judged after handing in.
+        ``judge(part)`` prints the feedback and returns the points; ``judge(part, hidden=True)``
+        says that hidden cases are judged after handing in.
     """
     homework = assignment(name)
 
@@ -38,8 +38,10 @@ def notebook(name: str, namespace: dict[str, Any]) -> Callable[..., float]:
         declared = homework.part(part)
         seed = os.environ.get(SEED)
         if hidden and seed is None:
-            print(f"{part}: {declared.hidden:g} points are judged after you have handed in, "
-                  "on other shapes and values")
+            print(
+                f"{part}: {declared.hidden:g} points are judged after you have handed in, "
+                "on other shapes and values"
+            )
             return 0.0
         results = _judged(declared, namespace, int(seed) if hidden else None)
         results = [grading.with_page(each, declared, homework) for each in results]
@@ -54,8 +56,9 @@ def _judged(part: Layer | Function | Judged, namespace: dict[str, Any], seed: in
     if seed is not None:
         return [grading.hidden(part, ask, seed)]
     if isinstance(part, Layer):
-        return grading.layer_results(part, {name: _report(namespace, name, part.leave_out)
-                                            for name in part.functions})
+        return grading.layer_results(
+            part, {name: _report(namespace, name, part.leave_out) for name in part.functions}
+        )
     return [grading.judged(part, ask)]
 
 

@@ -11,7 +11,7 @@ CODE = "minifcn: python"  # the key of an argument that is Python
 
 
 def call(module, name: str, arguments, options):
-    """What the student's function returns. ``module`` may be a dictionary, such as ``globals()``."""
+    """What the student's function returns."""
     names = module if isinstance(module, dict) else vars(module)
     arguments = [_decoded(each, module) for each in arguments]
     return names[name](*arguments, **{key: _decoded(each, module) for key, each in options.items()})

@@ -52,11 +52,15 @@ def instructors(source: Path, homework: Assignment) -> Notebook:
         metadata = {}
         if kind:
             if kind not in KINDS:
-                raise ValueError(f"{place}: there is no kind {kind!r}; there are {', '.join(KINDS)}")
+                raise ValueError(
+                    f"{place}: there is no kind {kind!r}; there are {', '.join(KINDS)}"
+                )
             name, points = _name_and_points(cell, kind, homework, place)
             if not ID.fullmatch(name) or name in seen:
-                raise ValueError(f"{place}: the id {name!r} is used twice, or has other characters "
-                                 "than letters, digits, - and _")
+                raise ValueError(
+                    f"{place}: the id {name!r} is used twice, or has other characters "
+                    "than letters, digits, - and _"
+                )
             seen.add(name)
             metadata = {"minifcn": kind, "nbgrader": _marks(kind, name, points)}
         elif "tags" in cell.metadata:
@@ -67,8 +71,11 @@ def instructors(source: Path, homework: Assignment) -> Notebook:
     return {
         "cells": cells,
         "metadata": {
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python",
-                           "name": "python3"},
+            "kernelspec": {
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+                "name": "python3",
+            },
             "language_info": {"name": "python"},
         },
         "nbformat": 4,
@@ -86,13 +93,20 @@ def _name_and_points(cell, kind: str, homework: Assignment, place: str) -> tuple
         return part.name, part.points
     if kind == "setup":
         return "setup", None
-    return str(cell.metadata.get("id", "")), None
+    name = str(cell.metadata.get("id", ""))
+    return f"answer-{name}" if kind == "solution" and name else name, None
 
 
 def _marks(kind: str, name: str, points: float | None) -> dict[str, Any]:
     grade, locked, solution = KINDS[kind]
-    marks = {"grade": grade, "grade_id": name, "locked": locked, "schema_version": 3,
-             "solution": solution, "task": False}
+    marks = {
+        "grade": grade,
+        "grade_id": name,
+        "locked": locked,
+        "schema_version": 3,
+        "solution": solution,
+        "task": False,
+    }
     return marks if points is None else {**marks, "points": points}
 
 
@@ -102,8 +116,10 @@ def _check_markers(text: str, kind: str, place: str) -> None:
     if found != pairs or "BEGIN SOLUTION" in text.replace(BEGIN, ""):
         raise ValueError(f"{place}: {BEGIN!r} and {END!r} must stand in pairs")
     if bool(found) != (kind in ("solution", "words")):
-        raise ValueError(f"{place}: a solution stands in a cell of kind solution or words, "
-                         f"and each of these has one; this is {kind or 'of no kind'}")
+        raise ValueError(
+            f"{place}: a solution stands in a cell of kind solution or words, "
+            f"and each of these has one; this is {kind or 'of no kind'}"
+        )
 
 
 def _check_parts(homework: Assignment, seen: set[str], file: str) -> None:
@@ -188,32 +204,41 @@ test_part = judged("{name}", Path(__file__).parent)
 
 def _adapters(layers: str, homework: Assignment) -> str:
     """One function for each that is judged, which calls the student's."""
-    signatures = {node.name: node.args for node in ast.parse(layers).body
-                  if isinstance(node, ast.FunctionDef)}
-    parts = ['"""What is judged. If your own names, classes or layouts differ, change it here."""\n'
-             "\nimport student_layers\n"]
+    signatures = {
+        node.name: node.args for node in ast.parse(layers).body if isinstance(node, ast.FunctionDef)
+    }
+    parts = [
+        '"""What is judged. If your own names, classes or layouts differ, change it here."""\n'
+        "\nimport student_layers\n"
+    ]
     for name in dict.fromkeys(each for part in homework.parts for each in part.functions):
         if name not in signatures:
             raise ValueError(f"{homework.name} declares {name}, which its source does not define")
         given = signatures[name]
         names = [each.arg for each in (*given.posonlyargs, *given.args)]
         names += [f"{each.arg}={each.arg}" for each in given.kwonlyargs]
-        parts.append(f"\n\ndef {name}({ast.unparse(given)}):\n"
-                     f"    return student_layers.{name}({', '.join(names)})\n")
+        parts.append(
+            f"\n\ndef {name}({ast.unparse(given)}):\n"
+            f"    return student_layers.{name}({', '.join(names)})\n"
+        )
     return "".join(parts)
 
 
 def _readme(notebook: Notebook, homework: Assignment) -> str:
     """The text of the notebook, with how to work without it."""
-    text = "\n\n".join(text_of(cell) for cell in notebook["cells"]
-                       if cell["cell_type"] == "markdown" and kind_of(cell) != "words")
+    text = "\n\n".join(
+        text_of(cell)
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "markdown" and kind_of(cell) != "words"
+    )
     questions = [each.name for each in homework.parts if isinstance(each, Words)]
     answers = "\n".join(f"\n### {name}\n\n{ANSWER}" for name in questions)
     return (
         f"{text}\n\n---\n\n## Without a notebook\n\nWrite your code in `student_layers.py`. "
         "`adapters.py` calls it under the names that are judged: change it if yours are others. "
         f"Then run `minifcn course check {homework.name} .` or `pytest`. Hand in the folder.\n"
-        + (f"\n## Answers in words\n{answers}\n" if questions else ""))
+        + (f"\n## Answers in words\n{answers}\n" if questions else "")
+    )
 
 
 def identifiers(notebook: Notebook) -> list[str]:

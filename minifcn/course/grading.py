@@ -163,7 +163,8 @@ def grade(
             progress(part.name)
             results = _of_part(part, session, reports, seed, homework)
             said = session.noticed.get(part.name, set()).union(
-                *(reports.noticed.get(name, ()) for name in part.functions))
+                *(reports.noticed.get(name, ()) for name in part.functions)
+            )
             results = _withheld(results, said)
             grades.notices += [f"{part.name}: the code {each}" for each in sorted(said)]
             grades += results
@@ -214,15 +215,25 @@ def layer_results(part: Layer, reports: dict[str, Any]) -> list[Result]:
         formed = report.cause not in NO_FORM
         pure.append((report, formed and report.purity == "ok"))
     results = []
-    for kind, points, found in (("value", part.value, values), ("gradient", part.gradient, gradients),
-                                ("purity", part.purity, pure)):
+    for kind, points, found in (
+        ("value", part.value, values),
+        ("gradient", part.gradient, gradients),
+        ("purity", part.purity, pure),
+    ):
         if not points:
             continue
         wrong = [report for report, ok in found if not ok]
         score = points * (1 - len(wrong) / max(len(found), 1)) if found else points
         message = "\n".join(dict.fromkeys(_words(each, kind) for each in wrong))
-        results.append(Result(f"{part.name}.{kind}", round(score, 6), points, message,
-                              wrong[0].cause if wrong else None))
+        results.append(
+            Result(
+                f"{part.name}.{kind}",
+                round(score, 6),
+                points,
+                message,
+                wrong[0].cause if wrong else None,
+            )
+        )
     return results
 
 
@@ -266,7 +277,9 @@ def hidden(part: Layer | Function | Judged, ask: Ask, seed: int) -> Result:
     share = sum(all(each) for each in counts.values()) / len(counts)
     message = "\n".join(
         f"{function}: right in {sum(each)} of {len(each)} hidden cases, of other shapes or values"
-        for function, each in counts.items() if not all(each))
+        for function, each in counts.items()
+        if not all(each)
+    )
     cause = None if share == 1 else "hidden_cases"
     return Result(name, round(part.hidden * share, 6), part.hidden, message, cause, True)
 
@@ -346,8 +359,11 @@ def with_page(result: Result, part: Part, homework: Assignment) -> Result:
 def out_of(part: Part, with_hidden: bool) -> list[Result]:
     """What there is to earn in a part, as results with no points."""
     if isinstance(part, Layer):
-        kinds = [(f"{part.name}.{kind}", getattr(part, kind))
-                 for kind in ("value", "gradient", "purity") if getattr(part, kind)]
+        kinds = [
+            (f"{part.name}.{kind}", getattr(part, kind))
+            for kind in ("value", "gradient", "purity")
+            if getattr(part, kind)
+        ]
     else:
         kinds = [(part.name, part.points)]
     results = [Result(name, 0.0, points) for name, points in kinds]
@@ -360,7 +376,9 @@ def _nothing(judged: list[Part], homework: Assignment, seed, why: str) -> Grades
     """No points at all, and why."""
     return Grades(
         with_page(each._replace(message=why, cause="not_loaded"), part, homework)
-        for part in judged for each in out_of(part, seed is not None))
+        for part in judged
+        for each in out_of(part, seed is not None)
+    )
 
 
 def _withheld(results: list[Result], said: set[str]) -> list[Result]:
@@ -408,15 +426,22 @@ def _reports(entry, judged, limits, seconds, lacking, grades, progress) -> _Repo
         there = [name for name in names if name not in lacking]
         if there:
             try:
-                checked = check_file(entry, seconds, there, limits=limits, leave_out=leave_out,
-                                     progress=lambda done, count, name: name and progress(name))
+                checked = check_file(
+                    entry,
+                    seconds,
+                    there,
+                    limits=limits,
+                    leave_out=leave_out,
+                    progress=lambda done, count, name: name and progress(name),
+                )
                 found |= {name: unwritten(each) for name, each in checked.reports.items()}
                 for name, said in checked.noticed.items():
                     reports.noticed.setdefault(name, []).extend(said)
             except (ValueError, OSError) as error:
                 found |= {name: Report(name, "crashed", plain(str(error))) for name in there}
-        reports.update({part.name: {name: found[name] for name in part.functions}
-                        for part in parts})
+        reports.update(
+            {part.name: {name: found[name] for name in part.functions} for part in parts}
+        )
     return reports
 
 

@@ -7,6 +7,7 @@ and the seed of the hidden cases are the instructor's, and no part of the packag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,9 +72,9 @@ class Function(NamedTuple):
 class Judged(NamedTuple):
     """Anything else: ``judge(ask, rng)`` calls the student's functions and gives ``Verdict``s.
 
-    ``ask(name, *arguments, **options)`` calls a function of the student's. A ``judge`` gives equally
-    many verdicts whatever the student does. With ``hidden`` points it is called a second time, with
-    an ``rng`` from the instructor's seed.
+    ``ask(name, *arguments, **options)`` calls a function of the student's. A ``judge`` gives
+    equally many verdicts whatever the student does. With ``hidden`` points it is called a second
+    time, with an ``rng`` from the instructor's seed.
     """
 
     name: str
@@ -206,7 +207,9 @@ def _close_numbers(got: Any, right: np.ndarray, rtol: float, name: str) -> str |
     bad = ~(wrong <= rtol * scale) & ~(got == right)
     if not bad.any():
         return None
-    index = np.unravel_index(np.argmax(np.where(bad, np.nan_to_num(wrong, nan=np.inf), -1)), bad.shape)
+    index = np.unravel_index(
+        np.argmax(np.where(bad, np.nan_to_num(wrong, nan=np.inf), -1)), bad.shape
+    )
     place = f"[{', '.join(str(int(k)) for k in index)}]" if right.ndim else ""
     return f"{name}{place} is {_shown(got[index])}, right is {_shown(right[index])}"
 
@@ -226,8 +229,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:76] + " ..."
 
 
-def assignment(name: str) -> Assignment:
+def assignment(name: str, folder: str | Path = ".") -> Assignment:
     """An assignment by its name, such as "hw1".
+
+    ``NAME_parts.py`` in ``folder`` comes first: there an instructor changes points and questions.
 
     Raises
     ------
@@ -235,7 +240,14 @@ def assignment(name: str) -> Assignment:
         If there is no such assignment, with the names of those that there are.
     """
     import importlib
+    import importlib.util
 
+    own = Path(folder) / f"{name}_parts.py"
+    if name.isidentifier() and own.is_file():
+        place = importlib.util.spec_from_file_location(own.stem, own)
+        module = importlib.util.module_from_spec(place)
+        place.loader.exec_module(module)
+        return module.ASSIGNMENT
     if name in NAMES:
         return importlib.import_module(f"minifcn.course.{name}").ASSIGNMENT
     raise ValueError(f"there is no assignment {name!r}; there are {', '.join(NAMES)}")

@@ -1,8 +1,8 @@
 """What a student hands in, made ready to be judged: looked through, repaired, put in one place.
 
-A notebook becomes one Python file. In it the cells of the setup, the tests and the things to try are
-left out, and a statement outside functions may fail without harm to the rest. Nothing here runs any
-of it.
+A notebook becomes one Python file. In it the cells of the setup, the tests and the things to try
+are left out, and a statement outside functions may fail without harm to the rest. Nothing here
+runs any of it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,13 @@ class Submission(NamedTuple):
     notices: list[str]
 
 
-def prepare(path: str | Path, folder: Path, name: str, release: str | Path | None = None,
-            functions: tuple[str, ...] = ()) -> Submission:
+def prepare(
+    path: str | Path,
+    folder: Path,
+    name: str,
+    release: str | Path | None = None,
+    functions: tuple[str, ...] = (),
+) -> Submission:
     """Make a submission ready in ``folder``.
 
     Parameters
@@ -75,8 +80,10 @@ def prepare(path: str | Path, folder: Path, name: str, release: str | Path | Non
         for each in [*beside, path.with_name("student_layers.py")]:
             if each.is_file() and each.name not in texts and not each.name.startswith("test_"):
                 if each.stat().st_size > LARGEST:
-                    raise ValueError(f"{plain(each.name)} has {each.stat().st_size >> 20} MB: "
-                                     "that is no Python file")
+                    raise ValueError(
+                        f"{plain(each.name)} has {each.stat().st_size >> 20} MB: "
+                        "that is no Python file"
+                    )
                 texts[each.name] = each.read_bytes()
                 shutil.copyfile(each, folder / each.name)
         entry = folder / path.name
@@ -97,13 +104,18 @@ def found(path: Path, name: str) -> Path:
     for each in (f"{name}.ipynb", "adapters.py", "student_layers.py", f"{name}.py"):
         if (path / each).is_file():
             return path / each
-    files = [each for pattern in ("*.ipynb", "*.py") for each in sorted(path.glob(pattern))
-             if not each.name.startswith("test_")]
+    files = [
+        each
+        for pattern in ("*.ipynb", "*.py")
+        for each in sorted(path.glob(pattern))
+        if not each.name.startswith("test_")
+    ]
     if len(files) == 1:
         return files[0]
-    raise ValueError(f"there is neither {name}.ipynb nor student_layers.py"
-                     + (f", but {', '.join(plain(each.name) for each in files[:5])}"
-                        if files else ""))
+    raise ValueError(
+        f"there is neither {name}.ipynb nor student_layers.py"
+        + (f", but {', '.join(plain(each.name) for each in files[:5])}" if files else "")
+    )
 
 
 # -- notebooks ------------------------------------------------------------------------------------
@@ -119,8 +131,9 @@ def read_notebook(path: Path) -> dict[str, Any]:
             cell.setdefault("metadata", {})
         size = sum(len(text_of(cell)) for cell in notebook["cells"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ValueError(f"{plain(path.name)} is no notebook of version 4: "
-                         "save it with Jupyter") from None
+        raise ValueError(
+            f"{plain(path.name)} is no notebook of version 4: save it with Jupyter"
+        ) from None
     if size > LARGEST:
         raise ValueError(f"{plain(path.name)} has {size >> 20} MB of text")
     return notebook
@@ -139,7 +152,7 @@ def id_of(cell: dict[str, Any]) -> str:
 
 
 def kind_of(cell: dict[str, Any]) -> str:
-    """"setup", "given", "solution", "try", "test", "hidden", "words", or "" for a student's own."""
+    """One of ``building.KINDS``, or "" for a student's own."""
     kind = cell["metadata"].get("minifcn", "")
     return kind if isinstance(kind, str) else ""
 
@@ -147,7 +160,7 @@ def kind_of(cell: dict[str, Any]) -> str:
 def looked_through(
     notebook: dict[str, Any], release: str | Path | None = None
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """A notebook repaired, what was repaired or is odd, and neutral sentences for the instructor."""
+    """A notebook repaired, what was repaired or is odd, and sentences for the instructor."""
     remarks, notices = [], []
     cells, seen, copies = [], set(), []
     for cell in notebook["cells"]:
@@ -167,8 +180,10 @@ def looked_through(
         remarks.append(f"{size} MB of outputs were left out")
     if out_of_order(cells):
         remarks.append("was not run from top to bottom: run all cells in a fresh kernel")
-    cells = [{**cell, "outputs": [], "execution_count": None} if cell["cell_type"] == "code"
-             else cell for cell in cells]
+    cells = [
+        {**cell, "outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell
+        for cell in cells
+    ]
     language = _language(notebook)
     if language not in ("python", ""):
         remarks.append(f"the kernel is {plain(language, 40)}, not Python")
@@ -183,8 +198,12 @@ def looked_through(
         remarks.append(f"the kernel {plain(str(named['name']), 40)} was replaced by python3")
     metadata = {**theirs, "kernelspec": kernel}
     minor = notebook.get("nbformat_minor")
-    mended = {"nbformat": 4, "nbformat_minor": minor if isinstance(minor, int) else 5,
-              "metadata": metadata, "cells": cells}
+    mended = {
+        "nbformat": 4,
+        "nbformat_minor": minor if isinstance(minor, int) else 5,
+        "metadata": metadata,
+        "cells": cells,
+    }
     return mended, remarks, notices
 
 
@@ -200,8 +219,11 @@ def restored(cells: list[dict], release: dict[str, Any]) -> tuple[list[dict], li
             locked = original["metadata"]["nbgrader"]["locked"]
             if locked and text_of(cell).strip() != text_of(original).strip():
                 changed.append(id_of(cell))
-            cells[k] = dict(original) if locked else {**cell, "cell_type": original["cell_type"],
-                                                      "metadata": original["metadata"]}
+            cells[k] = (
+                dict(original)
+                if locked
+                else {**cell, "cell_type": original["cell_type"], "metadata": original["metadata"]}
+            )
     there = [id_of(cell) for cell in cells]
     missing = [name for name in handed_out if name not in there]
     for name in missing:
@@ -219,8 +241,11 @@ def _listed(names: list[str]) -> str:
 
 def out_of_order(cells: list[dict]) -> bool:
     """Do the numbers beside the cells tell of another order than from top to bottom?"""
-    counts = [cell.get("execution_count") for cell in cells
-              if cell["cell_type"] == "code" and text_of(cell).strip()]
+    counts = [
+        cell.get("execution_count")
+        for cell in cells
+        if cell["cell_type"] == "code" and text_of(cell).strip()
+    ]
     return not all(isinstance(each, int) for each in counts) or counts != sorted(counts)
 
 
@@ -267,11 +292,15 @@ def _forgiving(node: ast.stmt, lines: list[str], number: int) -> str:
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return ""
     body = "\n    ".join(ast.unparse(node).splitlines())
-    if any(isinstance(each, ast.Constant) and isinstance(each.value, str) and "\n" in each.value
-           for each in ast.walk(node)):
+    if any(
+        isinstance(each, ast.Constant) and isinstance(each.value, str) and "\n" in each.value
+        for each in ast.walk(node)
+    ):
         body = f"exec({ast.unparse(node)!r}, globals())"
-    return (f"try:\n    {body}\nexcept BaseException as error:\n"
-            f"    _failed_cells.append(f'cell {number} raises {{type(error).__name__}}: {{error}}')")
+    return (
+        f"try:\n    {body}\nexcept BaseException as error:\n"
+        f"    _failed_cells.append(f'cell {number} raises {{type(error).__name__}}: {{error}}')"
+    )
 
 
 def without_magic(text: str) -> str:
@@ -307,11 +336,16 @@ def copied(text: bytes, functions: tuple[str, ...]) -> list[str]:
     for name in {each.removesuffix("_forward").removesuffix("_backward") for each in functions}:
         file = Path(noticed.__file__).parent / "ops" / "reference" / f"{name}.py"
         if file.is_file():
-            books |= {shape: (each, file.name) for each, shape
-                      in _shapes(file.read_text(encoding="utf-8")).items()}
-    return [f"{plain(name)} has the syntax tree of {books[shape][0]} in the textbook "
-            f"(minifcn/ops/reference/{books[shape][1]})"
-            for name, shape in trees.items() if shape in books]
+            books |= {
+                shape: (each, file.name)
+                for each, shape in _shapes(file.read_text(encoding="utf-8")).items()
+            }
+    return [
+        f"{plain(name)} has the syntax tree of {books[shape][0]} in the textbook "
+        f"(minifcn/ops/reference/{books[shape][1]})"
+        for name, shape in trees.items()
+        if shape in books
+    ]
 
 
 def _shapes(text: str) -> dict[str, str]:

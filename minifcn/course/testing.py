@@ -21,9 +21,13 @@ def judged(name: str | Assignment, folder: str | Path):
     """
     import pytest
 
-    homework = assignment(name) if isinstance(name, str) else name
-    names = [each.name for part in homework.parts if not isinstance(part, Words)
-             for each in grading.out_of(part, with_hidden=False)]
+    homework = assignment(name, folder) if isinstance(name, str) else name
+    names = [
+        each.name
+        for part in homework.parts
+        if not isinstance(part, Words)
+        for each in grading.out_of(part, with_hidden=False)
+    ]
 
     @functools.lru_cache
     def grades() -> dict[str, grading.Result]:
