@@ -182,7 +182,7 @@ def plain_variant(notebook: Notebook, homework: Assignment) -> dict[str, str]:
         elif kind_of(cell) in ("given", "solution"):
             layers.append(f"{comment}\n\n{text_of(cell)}" if comment else text_of(cell))
             comment = ""
-    head = f'"""{homework.title}. Your code goes here; see README.md."""\n'
+    head = f'"""{homework.title}. Your code goes here; see README.md."""'
     text = "\n\n\n".join([head, *layers]) + "\n"
     return {
         "student_layers.py": text,

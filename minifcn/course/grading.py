@@ -200,19 +200,21 @@ def _of_part(part: Part, session: _Session, reports, seed, homework: Assignment)
 
 def layer_results(part: Layer, reports: dict[str, Any]) -> list[Result]:
     """Points for value, gradient and purity, from the checker's reports."""
+    from minifcn.gradcheck.cases import operation_of
+
     values, gradients, pure = [], [], []
     for name in part.functions:
-        report = reports[name]
-        # random or remembered numbers may be right at times
-        right = report.worst is None and report.cause not in NO_FORM
-        if name.endswith("_backward"):
-            gradients.append((report, right and report.gradient != "wrong"))
-        else:
-            both = report.gradient != "-"  # the loss, which gives its gradient too
-            values.append((report, report.forward == "ok" and (both or right)))
-            if both:
-                gradients.append((report, report.gradient == "ok"))
+        report, operation = reports[name], operation_of(name)
         formed = report.cause not in NO_FORM
+        # remembered or random numbers may be right at times
+        steady = report.cause not in ("stateful", "nondeterministic") or report.worst is None
+        right = formed and steady
+        if name == operation.backward:
+            gradients.append((report, right and report.gradient == "ok"))
+        else:
+            values.append((report, right and report.forward == "ok"))
+            if operation.backward is None:  # the loss, which gives its gradient too
+                gradients.append((report, right and report.gradient == "ok"))
         pure.append((report, formed and report.purity == "ok"))
     results = []
     for kind, points, found in (
@@ -223,7 +225,7 @@ def layer_results(part: Layer, reports: dict[str, Any]) -> list[Result]:
         if not points:
             continue
         wrong = [report for report, ok in found if not ok]
-        score = points * (1 - len(wrong) / max(len(found), 1)) if found else points
+        score = points * (1 - len(wrong) / len(found))
         message = "\n".join(dict.fromkeys(_words(each, kind) for each in wrong))
         results.append(
             Result(
@@ -245,6 +247,8 @@ def _words(report: Any, kind: str) -> str:
         also = [note for note in report.notes if note.startswith("also: ")]
         if also and report.cause not in ("stateful", "nondeterministic"):
             return plain(f"{report.name}: {'; '.join(also)}", 1000)
+    if report.cause == "missing":
+        return f"{report.name}: {report.diagnosis}"
     text = f"{report.name}: {report.cause}: {report.diagnosis}"
     if report.worst and report.cause not in ("stateful", "nondeterministic"):
         text += f"; {report.worst}"

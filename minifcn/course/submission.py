@@ -246,7 +246,8 @@ def out_of_order(cells: list[dict]) -> bool:
         for cell in cells
         if cell["cell_type"] == "code" and text_of(cell).strip()
     ]
-    return not all(isinstance(each, int) for each in counts) or counts != sorted(counts)
+    numbers = [each for each in counts if isinstance(each, int)]
+    return bool(numbers) and (len(numbers) < len(counts) or numbers != sorted(set(numbers)))
 
 
 def _language(notebook: dict[str, Any]) -> str:
