@@ -55,6 +55,7 @@ def command(root: Path, *words: str, **environment: str) -> str:
     ValueError
         If it fails, with the last of its lines that says why.
     """
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *words],
         cwd=root,
@@ -62,7 +63,8 @@ def command(root: Path, *words: str, **environment: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
+        # it starts alembic by its name alone
+        env={**os.environ, "PATH": programs, "PYTHONWARNINGS": "ignore", **environment},
     )
     if done.returncode:
         lines = [each for each in done.stdout.splitlines() if each.strip()]
