@@ -1,0 +1,365 @@
+"""Homework 3: transposed convolution, the bilinear kernel, and where a cell lies in the image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minifcn.course.parts import (
+    Assignment,
+    Failed,
+    Function,
+    Judged,
+    Layer,
+    Verdict,
+    Words,
+    attempt,
+    close,
+)
+
+
+def draw_conv_transpose(rng):
+    n, h, w, c, f, kh, kw, stride = (
+        int(v) for v in rng.integers((1, 2, 2, 1, 1, 2, 2, 1), (4, 6, 7, 4, 5, 6, 5, 4))
+    )
+    padding = int(rng.integers(0, 1 + min(kh, kw) // 2))
+    return {
+        "x": rng.standard_normal((n, h, w, c)),
+        "weight": rng.standard_normal((kh, kw, c, f)),
+        "bias": rng.standard_normal(f) if rng.integers(2) else None,
+        "stride": stride,
+        "padding": padding,
+    }
+
+
+# -- extra rows and columns -----------------------------------------------------------------------
+
+
+def judge_extra(ask, rng):
+    """The right answer: all stamps on a large sheet, of which a part is cut out."""
+    from minifcn.ops import reference
+
+    def sheet(size, stamps, padding):
+        """(slice of the sheet, slice of the output) where both are."""
+        stop = min(size, stamps - padding)
+        return slice(padding, padding + stop), slice(0, stop)
+
+    def case(padding, bias):
+        given = draw_conv_transpose(rng)
+        x, weight = given["x"], given["weight"]
+        if min(weight.shape[:2]) < 2 * padding:
+            weight = rng.standard_normal((4, 3, *weight.shape[2:]))
+        bias = rng.standard_normal(weight.shape[3]) if bias else None
+        stride = int(rng.integers(2, 4))
+        return x, weight, bias, stride, padding, int(rng.integers(1, stride))
+
+    def sizes(x, weight, stride, padding, extra):
+        stamps = [(extent - 1) * stride + k for extent, k in zip(x.shape[1:3], weight.shape)]
+        return stamps, [whole - 2 * padding + extra for whole in stamps]
+
+    def forwards(x, weight, bias, stride, padding, extra):
+        stamps, (oh, ow) = sizes(x, weight, stride, padding, extra)
+        everything = reference.conv_transpose2d_forward(x, weight, None, stride, 0)
+        right = np.zeros((len(x), oh, ow, weight.shape[3]))
+        rows, columns = sheet(oh, stamps[0], padding), sheet(ow, stamps[1], padding)
+        right[:, rows[1], columns[1]] = everything[:, rows[0], columns[0]]
+        zeros, top = right.copy(), np.zeros_like(right)
+        zeros[:, oh - extra:] = zeros[:, :, ow - extra:] = 0
+        top[:, extra:, extra:] = right[:, :-extra, :-extra]
+        without_bias = right.copy()
+        if bias is not None:
+            right, zeros = right + bias, zeros + bias
+            without_bias[:, :oh - extra, :ow - extra] += bias
+        got = ask("conv_transpose2d_forward", x, weight, bias, stride, padding, extra)
+        for cause, words, other in (
+            ("extra_ignored", "there are no extra rows and columns", right[:, :-extra, :-extra]),
+            ("extra_zeros", "nothing of what was cut off has come back", zeros),
+            ("bias_missing", "the extra rows and columns have no bias", without_bias),
+        ):
+            if close(got, right) is not None and close(got, other) is None:
+                return Verdict(0, f"y with extra {extra}: {words}", cause)
+        wrong = close(got, right, name="y")
+        return Verdict(0, f"extra {extra}: {wrong}", "extra") if wrong else Verdict(1)
+
+    def backwards(x, weight, bias, stride, padding, extra):
+        stamps, (oh, ow) = sizes(x, weight, stride, padding, extra)
+        dy = rng.standard_normal((len(x), oh, ow, weight.shape[3]))
+        whole = np.zeros((len(x), *stamps, weight.shape[3]))
+        rows, columns = sheet(oh, stamps[0], padding), sheet(ow, stamps[1], padding)
+        whole[:, rows[0], columns[0]] = dy[:, rows[1], columns[1]]
+        dx, dweight, _ = reference.conv_transpose2d_backward(whole, x, weight, stride, 0)
+        got = ask("conv_transpose2d_backward", dy, x, weight, stride, padding, extra)
+        if not isinstance(got, (tuple, list)) or len(got) != 3:
+            raise Failed("conv_transpose2d_backward does not return dx, dweight, dbias",
+                         "wrong_shape")  # fmt: skip
+        dbias = dy.sum((0, 1, 2))
+        lost = dy[:, :oh - extra, :ow - extra].sum((0, 1, 2))
+        if close(got[2], dbias) is not None and close(got[2], lost) is None:
+            return Verdict(0, "dbias leaves the extra rows and columns out", "bias_axes")
+        for name, mine, right in zip(("dx", "dweight", "dbias"), got, (dx, dweight, dbias)):
+            wrong = close(mine, right, name=name)
+            if wrong:
+                return Verdict(0, f"extra {extra}: {wrong}", "extra")
+        return Verdict(1)
+
+    cases = case(1, True), case(0, False)
+    return [attempt(lambda c=c, f=f: f(*c)) for f in (forwards, backwards) for c in cases]
+
+
+# -- the kernel -----------------------------------------------------------------------------------
+
+
+def bilinear_weight(factor, classes, size=None):
+    from minifcn.ops import bilinear_kernel
+
+    kernel = bilinear_kernel(size or (2 * factor - 1 if factor % 2 else 2 * factor))
+    weight = np.zeros((*kernel.shape, classes, classes))
+    for c in range(classes):
+        weight[..., c, c] = kernel
+    return weight
+
+
+def _tent(factor, classes, kernel):
+    weight = bilinear_weight(factor, classes)
+    k = len(weight)
+    line = np.asarray([kernel(i, k, factor) for i in range(k)], float)
+    return np.outer(line, line)[:, :, None, None] * np.eye(classes)
+
+
+KERNEL_MISTAKES = (
+    ("channels_mixed", "all pairs of classes are filled, not each class with itself alone",
+     lambda f, c: np.broadcast_to(bilinear_weight(f, 1), (*bilinear_weight(f, 1).shape[:2], c, c))),
+    ("constant_factor", "the kernel of a class sums to 1, so that constants shrink",
+     lambda f, c: bilinear_weight(f, c) / f**2),
+    ("constant_factor", "the largest weight is 1", lambda f, c: bilinear_weight(f, c)
+     / bilinear_weight(f, c).max()),
+    ("wrong_kernel", "all weights are 1: the nearest cells are added up",
+     lambda f, c: _tent(f, c, lambda i, k, s: 1)),
+    ("wrong_kernel", "the tent is half a place off its middle",
+     lambda f, c: _tent(f, c, lambda i, k, s: 1 - abs(i - k // 2) / s)),
+    ("wrong_kernel", "the tent is half a place off its middle",
+     lambda f, c: _tent(f, c, lambda i, k, s: 1 - abs(i - (s - 1)) / s)),
+    ("wrong_kernel", "the tent is one along rows and columns added, not multiplied",
+     lambda f, c: _added(f, c)),
+    ("wrong_shape", "an odd factor gets a kernel of 2 * factor places",
+     lambda f, c: bilinear_weight(f, c, 2 * f)),
+)  # fmt: skip
+
+
+def _added(factor, classes):
+    line = bilinear_weight(factor, 1)[:, :, 0, 0]
+    line = line.sum(0) / line.sum() * factor
+    return (line[:, None] + line)[:, :, None, None] / 2 * np.eye(classes)
+
+
+def draw_factor(rng):
+    return int(rng.integers(2, 17)), int(rng.integers(2, 5))
+
+
+# -- where a cell lies ----------------------------------------------------------------------------
+
+
+def place(layers, size, **change):
+    """As ``minifcn.models.geometry`` follows a grid; ``change`` makes the mistakes below."""
+    from minifcn.models.geometry import Grid
+    from minifcn.ops.checks import max_pool2d_size
+
+    grid = Grid(size)
+    for kind, *numbers in layers:
+        if kind == "conv":
+            kernel, stride, padding, dilation = numbers
+            dilation = 1 if change.get("no_dilation") else dilation
+            grid = grid.convolve(dilation * (kernel - 1) + 1, stride, padding)
+            if change.get("no_padding"):
+                grid = grid._replace(origin=grid.origin + padding * grid.step / stride)
+            if change.get("new_step"):
+                window = dilation * (kernel - 1)
+                moved = (window / 2 - padding) * grid.step
+                grid = grid._replace(origin=grid.origin - moved / stride + moved)
+        elif kind == "pool":
+            kernel, stride = numbers
+            pooled = max_pool2d_size(grid.size, kernel, stride, not change.get("floor"))
+            shift = 0 if change.get("pool_stays") else (kernel - 1) / 2 * grid.step
+            grid = Grid(pooled, grid.step * stride, grid.origin + shift)
+        elif kind == "up":
+            before = grid
+            grid = grid.upsample(*numbers)
+            if change.get("up_sign"):
+                grid = grid._replace(origin=2 * before.origin - grid.origin)
+            if change.get("old_step"):
+                moved = (grid.origin - before.origin) * numbers[1]
+                grid = grid._replace(origin=before.origin + moved)
+        elif kind == "crop":
+            offset, kept = numbers
+            step = 1 if change.get("crop_cells") else grid.step
+            grid = Grid(kept, grid.step, grid.origin + offset * step)
+    return tuple(grid)
+
+
+def _stage(convolutions, padding=1):
+    first, other = ("conv", 3, 1, padding, 1), ("conv", 3, 1, 1, 1)
+    return [first, *[other] * (convolutions - 1), ("pool", 2, 2)]
+
+
+TRUNK = [*_stage(2, 100), *_stage(2), *_stage(3), *_stage(3), *_stage(3), ("conv", 7, 1, 0, 1)]
+PLACES = (
+    ([], 9),
+    ([("conv", 3, 2, 1, 1), ("conv", 5, 3, 0, 1)], 40),
+    ([("conv", 3, 2, 1, 2), ("conv", 3, 1, 3, 3)], 31),
+    ([("pool", 2, 2), ("pool", 3, 2), ("pool", 2, 2)], 27),
+    ([("pool", 1, 3)], 5),
+    ([("pool", 2, 2)], 1),
+    ([("pool", 2, 2), ("pool", 2, 2), ("up", 8, 4, 2)], 30),
+    ([("pool", 2, 2), ("up", 5, 3, 1), ("conv", 3, 1, 0, 1)], 12),
+    ([("pool", 2, 2), ("crop", 3, 4), ("conv", 3, 1, 0, 1)], 20),
+    (TRUNK, 500),
+    ([*TRUNK, ("up", 4, 2, 0), ("up", 32, 16, 0), ("crop", 27, 375)], 375),
+)
+PLACE_MISTAKES = tuple(
+    (cause, words, lambda layers, size, key=key: place(layers, size, **{key: True}))
+    for cause, words, key in (
+        ("dilation_ignored", "the window of a dilated convolution is taken as if dilation were 1",
+         "no_dilation"),
+        ("padding_ignored", "the padding of a convolution does not move the origin", "no_padding"),
+        ("stride_order", "a convolution moves the origin by its new step, not by the old one",
+         "new_step"),
+        ("rounded_down", "the size after pooling is rounded down", "floor"),
+        ("origin", "a pooling leaves the origin where it was", "pool_stays"),
+        ("sign", "upsampling moves the origin to the wrong side", "up_sign"),
+        ("stride_order", "upsampling moves the origin by its old step, not by the new one",
+         "old_step"),
+        ("origin", "a crop moves the origin by cells, not by pixels", "crop_cells"),
+    )
+)  # fmt: skip
+
+
+def draw_place(rng):
+    layers = []
+    for _ in range(int(rng.integers(3, 7))):
+        kernel, stride, padding, dilation = (int(v) for v in rng.integers(1, (6, 4, 3, 3)))
+        layers.append([("conv", kernel, 1, padding, dilation), ("conv", kernel, stride, padding, 1),
+                       ("pool", kernel, stride), ("up", 2 * stride, stride, stride // 2),
+                       ("crop", padding, 5)][int(rng.integers(5))])  # fmt: skip
+    size = 60 + int(rng.integers(0, 60))
+    for kept in range(len(layers), 0, -1):      # never a map without cells
+        if all(place(layers[:n], size)[0] > 12 or layers[n - 1][0] == "crop"
+               for n in range(1, kept + 1)):  # fmt: skip
+            return layers[:kept], size
+    return [("pool", 2, 2)], size
+
+
+# -- crops ----------------------------------------------------------------------------------------
+
+
+def judge_crop_offset(ask, rng):
+    padding = int(rng.integers(81, 120))
+    trunk = [("conv", 3, 1, padding, 1), *TRUNK[1:]]
+    h = int(rng.integers(120, 500))
+    pools = [k for k, layer in enumerate(trunk) if layer[0] == "pool"]
+    pool4, pool3 = (place(trunk[: pools[k] + 1], h) for k in (3, 2))
+    up2 = place([*trunk, ("up", 4, 2, 0)], h)
+    fused = [*trunk, ("up", 4, 2, 0), ("up", 4, 2, 0)]
+    image = (h, 1.0, 0.0)
+    pairs = [
+        ("the output of FCN-32s and the image", place([*trunk, ("up", 64, 32, 0)], h), image),
+        ("pool4 and the scores upsampled by 2", pool4, up2),
+        ("pool3 and the scores upsampled by 4", pool3, place(fused, h)),
+        ("two maps that lie on one another", (9, 4.0, 1.5), (7, 4.0, 1.5)),
+    ]
+
+    def whole(what, fine, coarse):
+        right = round((coarse[2] - fine[2]) / fine[1])
+        got = ask("crop_offset", fine, coarse)
+        if close(got, right) is None and np.asarray(got).dtype.kind not in "iu":
+            return Verdict(0, f"{what}: the offset is {got!r}, not a whole number", "wrong_dtype")
+        for cause, words, other in (
+            ("sign", "the offset has the wrong sign", -right),
+            ("centred", "the crop is in the middle", (fine[0] - coarse[0]) // 2),
+            ("origin", "the offset is counted in pixels, not in cells", right * fine[1]),
+        ):
+            if close(got, right) is not None and close(got, other) is None:
+                return Verdict(0, f"{what}: {words}", cause)
+        wrong = close(got, right, name="the offset")
+        return Verdict(0, f"{what}: {wrong}") if wrong else Verdict(1)
+
+    def refused(what, fine, coarse):
+        try:
+            got = ask("crop_offset", fine, coarse)
+        except Failed as error:
+            right = "ValueError" in str(error)
+            return Verdict(float(right), "" if right else f"{what}: {error}",
+                           None if right else "crashed")  # fmt: skip
+        return Verdict(0, f"{what}: {got!r} is returned, and no ValueError raised", "not_refused")
+
+    bad = [
+        ("steps of 8 and 16 pixels", (20, 8.0, 3.5), (10, 16.0, 3.5)),
+        ("origins half a cell apart", (20, 8.0, 3.5), (10, 8.0, 7.5)),
+        ("a cell before the first", (20, 8.0, 19.5), (10, 8.0, 3.5)),
+        ("a cell behind the last", (20, 8.0, 3.5), (10, 8.0, 163.5)),
+    ]
+    return [attempt(lambda f=f, p=p: f(*p))
+            for f, given in ((whole, pairs), (refused, bad)) for p in given]  # fmt: skip
+
+
+def judge_crop(ask, rng):
+    n, h, w, c, rows, columns = (
+        int(v) for v in rng.integers((1, 6, 7, 1, 1, 1), (4, 9, 11, 4, 3, 4))
+    )
+    x = rng.standard_normal((n, h, w, c))
+    height, width = h - rows - int(rng.integers(1, 3)), w - columns - int(rng.integers(1, 3))
+    inside = np.s_[:, rows:rows + height, columns:columns + width]
+
+    def forwards():
+        got = ask("crop_forward", x, rows, columns, height, width)
+        centre = np.s_[:, (h - height) // 2:, (w - width) // 2:]
+        if close(got, x[inside]) is not None and close(got, x[centre][:, :height, :width]) is None:
+            return Verdict(0, "the crop is in the middle, not at the offsets", "centred")
+        if close(got, x[inside]) is not None and close(got, x[:, :height, :width]) is None:
+            return Verdict(0, "the crop is at the top left, not at the offsets", "shifted")
+        wrong = close(got, x[inside], name="y")
+        return Verdict(0, wrong) if wrong else Verdict(1)
+
+    def backwards():
+        dy = rng.standard_normal((n, height, width, c))
+        right = np.zeros(x.shape)
+        right[inside] = dy
+        got = ask("crop_backward", dy, rows, columns, x.shape)
+        other = np.zeros(x.shape)
+        other[:, :height, :width] = dy
+        if close(got, right) is not None and close(got, other) is None:
+            return Verdict(0, "dx has dy at the top left, not at the offsets", "shifted")
+        wrong = close(got, right, name="dx")
+        return Verdict(0, wrong) if wrong else Verdict(1)
+
+    return [attempt(forwards), attempt(backwards)]
+
+
+UP = ("conv_transpose2d_forward", "conv_transpose2d_backward")
+ASSIGNMENT = Assignment(
+    name="hw3",
+    title="Back to full size",
+    parts=(
+        Layer("conv-transpose-forward", UP[:1], value=12, purity=2, hidden=4,
+              draw=draw_conv_transpose, page="tutorials/05_upsampling"),
+        Layer("conv-transpose-backward", UP[1:], gradient=14, purity=2, hidden=6,
+              draw=draw_conv_transpose, page="tutorials/05_upsampling"),
+        Judged("extra", UP, 5, judge_extra, hidden=3, page="tutorials/05_upsampling"),
+        Function("bilinear-weight", "bilinear_weight", 6, bilinear_weight,
+                 ((2, 3), (3, 2), (4, 1), (8, 2), (5, 3)), hidden=4, draw=draw_factor,
+                 mistakes=KERNEL_MISTAKES, page="tutorials/05_upsampling"),
+        Function("place", "place", 8, place, PLACES, hidden=4, draw=draw_place,
+                 mistakes=PLACE_MISTAKES, page="tutorials/07_fcn"),
+        Judged("crop-offset", ("crop_offset",), 5, judge_crop_offset, hidden=3,
+               page="tutorials/07_fcn"),
+        Judged("crop", ("crop_forward", "crop_backward"), 4, judge_crop, hidden=2,
+               page="tutorials/07_fcn"),
+        Words("not-an-inverse", 8),
+        Words("centred-crop", 8),
+    ),
+    pages={
+        "channels_mixed": "docs/why/bilinear-kernel",
+        "constant_factor": "docs/why/bilinear-kernel",
+        "wrong_kernel": "docs/why/bilinear-kernel",
+        "centred": "docs/why/crop-offset",
+        "overlap_assigned": "docs/why/col2im-adds",
+    },
+)  # fmt: skip
