@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minifcn.course.comparing import compared
 from minifcn.course.parts import (
     Assignment,
     Code,
@@ -14,7 +15,6 @@ from minifcn.course.parts import (
     Verdict,
     Words,
     attempt,
-    close,
 )
 
 
@@ -24,8 +24,8 @@ def output_size(extent, kernel, stride=1, padding=0, dilation=1):
 
 
 SIZES = (
-    (5, 3), (8, 3, 2, 1), (7, 3, 1, 0, 2), (224, 3, 1, 1), (9, 1, 4), (10, 7, 3, 3), (11, 4, 2, 0, 3),
-    (6, 5, 1, 4, 2), (1, 3, 1, 1), (20, 2, 5, 1, 6),
+    (5, 3), (8, 3, 2, 1), (7, 3, 1, 0, 2), (224, 3, 1, 1), (9, 1, 4), (10, 7, 3, 3),
+    (11, 4, 2, 0, 3), (6, 5, 1, 4, 2), (1, 3, 1, 1), (20, 2, 5, 1, 6),
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def draw_size(rng):
 
 
 SIZE_MISTAKES = (
-    ("off_by_one", "the first window is not counted: one too few",
+    ("off_by_one", "one window too few",
      lambda *a: output_size(*a) - 1),
     ("off_by_one", "one window too many", lambda *a: output_size(*a) + 1),
     ("dilation_ignored", "the same for every dilation", lambda *a: output_size(*a[:4])),
@@ -91,16 +91,15 @@ def judge_dilation(ask, rng):
     def forwards(x, weight, bias, stride, padding, dilation):
         got = ask("conv2d_forward", x, weight, bias, stride, padding, dilation)
         right = reference.conv2d_forward(x, spread(weight, dilation), bias, stride, padding)
-        wrong = close(got, right, name="y")
-        plain = reference.conv2d_forward(x, weight, bias, stride, padding)
-        return verdict(wrong, close(got, plain) is None, f"y with dilation {dilation}")
+        return compared(got, right, f"y with dilation {dilation}", mistakes(lambda d: (
+            reference.conv2d_forward(x, spread(weight, d), bias, stride, padding)), dilation))
 
     def backwards(x, weight, bias, stride, padding, dilation):
         wide = spread(weight, dilation)
         y = reference.conv2d_forward(x, wide, bias, stride, padding)
         dy = rng.standard_normal(y.shape)
         dx, dwide, dbias = reference.conv2d_backward(dy, x, wide, stride, padding)
-        rights = dx, dwide[::dilation, ::dilation], dbias
+        rights, wide_rights = (dx, dwide[::dilation, ::dilation], dbias), (dx, dwide, dbias)
         got = None
 
         def one(index, name):
@@ -109,18 +108,16 @@ def judge_dilation(ask, rng):
                 got = ask("conv2d_backward", dy, x, weight, stride, padding, dilation)
             if not isinstance(got, (tuple, list)) or len(got) != 3:
                 raise Failed("conv2d_backward does not return dx, dweight, dbias", "wrong_shape")
-            wrong = close(got[index], rights[index], name=name)
-            spread_out = index == 1 and np.shape(got[1]) == dwide.shape != weight.shape
-            if spread_out:
-                wrong = "dweight has the shape of the kernel with its gaps; it must be weight's"
-            return verdict(wrong, False, f"{name} with dilation {dilation}")
+            return compared(got[index], rights[index], f"{name} with dilation {dilation}", (
+                ("wrong_shape", "has the shape of the kernel with its gaps", wide_rights[index]),
+            ))  # fmt: skip
 
-        return [attempt(lambda k=k, n=n: one(k, n)) for k, n in enumerate(("dx", "dweight", "dbias"))]
+        names = "dx", "dweight", "dbias"
+        return [attempt(lambda k=k, name=name: one(k, name)) for k, name in enumerate(names)]
 
-    def verdict(wrong, ignored, what):
-        if ignored and wrong:
-            return Verdict(0, f"{what} is that of dilation 1", "dilation_ignored")
-        return Verdict(0, f"{what}: {wrong}", "dilation") if wrong else Verdict(1)
+    def mistakes(answer, dilation):
+        return (("dilation_ignored", "is that of dilation 1", lambda: answer(1)),
+                ("off_by_one", "is that of a dilation larger by one", lambda: answer(dilation + 1)))
 
     first, second, third = case(1, 0, 2), case(2, 1, 3), case(2, 2, 2)
     return [
@@ -132,24 +129,18 @@ def judge_dilation(ask, rng):
 
 
 def judge_numerical_gradient(ask, rng):
-    def same(what, got, right, candidates=()):
-        wrong = close(got, right, 1e-6, "the slope")
-        if wrong is None:
-            return Verdict(1)
-        for cause, words, other in candidates:
-            if close(got, other, 1e-6) is None:
-                return Verdict(0, f"{what}: {words}", cause)
-        return Verdict(0, f"{what}: {wrong}", None)
+    def same(what, got, right, mistakes=()):
+        return compared(got, right, f"the slope {what}", mistakes)
 
     def vector():
         x, dy = rng.standard_normal(4), rng.standard_normal(4)
         right = dy * np.exp(x)
         got = ask("numerical_gradient", Code("np.exp"), x, dy)
         return same("of exp at 4 places", got, right, (
-            ("dy_ignored", "the slope is the same for every dy", np.exp(x)),
-            ("constant_factor", "the slope is twice the right one", 2 * right),
-            ("constant_factor", "the slope is half the right one", right / 2),
-            ("sign", "the slope has the wrong sign", -right)))  # fmt: skip
+            ("dy_ignored", "is the same for every dy", np.exp(x)),
+            ("constant_factor", "is twice the right one", 2 * right),
+            ("constant_factor", "is half the right one", right / 2),
+            ("sign", "has the wrong sign", -right)))  # fmt: skip
 
     def many_axes():
         x, m = rng.standard_normal((2, 3, 2)), rng.standard_normal((2, 4)).round(3)
@@ -166,26 +157,31 @@ def judge_numerical_gradient(ask, rng):
         x, h = rng.uniform(1, 2, 3), float(rng.choice([0.25, 0.5]))
         got = ask("numerical_gradient", Code("lambda x: x ** 3"), x, np.ones(3), h)
         return same(f"of x**3 with a step of {h}", got, 3 * x**2 + h**2, (
-            ("one_sided", "the difference is one-sided", 3 * x**2 + 3 * x * h + h**2),
-            ("one_sided", "the difference is one-sided", 3 * x**2 - 3 * x * h + h**2),
-            ("step_ignored", "the step that is given is not used", 3 * x**2)))  # fmt: skip
+            ("one_sided", "is one-sided, to the right", 3 * x**2 + 3 * x * h + h**2),
+            ("one_sided", "is one-sided, to the left", 3 * x**2 - 3 * x * h + h**2),
+            ("step_ignored", "does not use the step that is given", 3 * x**2)))  # fmt: skip
 
-    def unchanged():
-        x = rng.standard_normal(3)
-        made = Code(f"module.__dict__.setdefault('_given', np.array({x.tolist()}))")
-        ask("numerical_gradient", Code("np.sin"), made, np.ones(3))
-        after = ask("numerical_gradient", Code("lambda z: z * module._given"), np.ones(3), np.ones(3))
-        if close(after, x, 1e-7) is not None:
-            return Verdict(0, "x is not the same afterwards as before", "mutates_input")
-        return Verdict(1)
+    def put_back():
+        x, h = rng.uniform(1, 2, 3), 0.25
+        others = x.prod() / x
 
-    return [attempt(each) for each in (vector, many_axes, no_axis, central, unchanged)]
+        def left_at(shift):
+            earlier = np.cumprod(np.append(1, (x + shift)[:-1]))
+            later = np.cumprod(np.append(1, x[:0:-1]))[::-1]
+            return 2 * earlier * later
+
+        got = ask("numerical_gradient", Code("lambda x: np.array(x.prod())"), x, np.array(2.0), h)
+        return same("of the product of three numbers", got, 2 * others, (
+            ("mutates_input", "is computed with elements that were not put back", left_at(-h)),
+            ("mutates_input", "is computed with elements that were not put back", left_at(h)),
+            ("all_moved", "is computed with all elements moved at once",
+             np.full(3, ((x + h).prod() - (x - h).prod()) / h))))  # fmt: skip
+
+    return [attempt(each) for each in (vector, many_axes, no_axis, central, put_back)]
 
 
-class Planted(tuple):
-    """(words, forward, backward, shapes, right): a layer to be checked, as text."""
-
-
+# A layer to be checked: words, forward, backward, and which inputs it has: x (n, c), w (c, f),
+# s (c, c), b (f,), or (c,) beside s.
 LINEAR = "lambda x, w, b: x @ w + b"
 SOFTMAX = ("lambda x: (lambda e: e / e.sum(-1, keepdims=True))"
            "(np.exp(x - x.max(-1, keepdims=True)))")  # fmt: skip
@@ -212,9 +208,8 @@ WRONG = (
     ("tanh whose gradient does not depend on dy", "np.tanh",
      "lambda dy, x: (1 - np.tanh(x) ** 2,)", "x"),
     ("a softmax with a gradient of zeros", SOFTMAX, "lambda dy, x: (np.zeros(x.shape),)", "x"),
-    ("a product with one single element wrong, by a twentieth", "lambda x: 3 * x",
-     "lambda dy, x: (3 * dy * np.where(np.arange(x.size).reshape(x.shape) == x.size - 1, 1.05, 1),)",
-     "x"),
+    ("a product with one single element wrong, by a tenth", "lambda x: 3 * x",
+     "lambda dy, x: (3 * dy * np.where(abs(dy) == abs(dy).max(), 1.1, 1),)", "x"),
     ("a sine with one NaN in its gradient", "np.sin",
      "lambda dy, x: (np.where(x == x.max(), np.nan, np.cos(x) * dy),)", "x"),
     ("a linear layer whose third gradient has an axis too many", LINEAR,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from minifcn.course.comparing import compared
 from minifcn.course.parts import (
     Assignment,
     Failed,
@@ -13,7 +16,6 @@ from minifcn.course.parts import (
     Verdict,
     Words,
     attempt,
-    close,
 )
 
 
@@ -57,31 +59,25 @@ def judge_leaky_relu(ask, rng):
     x[rng.random(shape) < 0.2] = x.flat[0] = 0
     y, dx = np.maximum(x, slope * x), dy * np.where(x > 0, 1, slope)
 
-    def same(name, got, right, candidates):
-        wrong = close(got, right, name=name)
-        if wrong is None:
-            return Verdict(1)
-        for cause, words, other in candidates:
-            if close(got, other) is None:
-                return Verdict(0, f"{name}: {words}", cause)
-        return Verdict(0, wrong)
-
     def forwards():
-        return same("y", ask("leaky_relu_forward", x, slope), y, (
-            ("leaky", "nothing is let through where x is negative", np.maximum(x, 0)),
-            ("sign", "the negative side has the wrong sign", np.where(x > 0, x, -slope * x)),
-            ("abs", "y is x itself", x)))  # fmt: skip
+        return compared(ask("leaky_relu_forward", x, slope), y, "y", (
+            ("leaky", "is 0 where x is negative", np.maximum(x, 0)),
+            ("sign", "has the wrong sign where x is negative", np.where(x > 0, x, -slope * x)),
+            ("leaky", "is x itself", x)))  # fmt: skip
 
     def backwards(zeros):
         given = (y == 0) if zeros else (y != 0)
         result = ask("leaky_relu_backward", dy, y, slope)
         if np.shape(result) != shape:
-            return Verdict(0, f"dx has the shape {np.shape(result)}, right is {shape}", "wrong_shape")
-        return same("dx where x is 0" if zeros else "dx", np.asarray(result)[given], dx[given], (
-            ("leaky", "nothing is let through where y is negative", (dy * (y > 0))[given]),
-            ("relu_mask", "dy comes through whole where y is 0", dy[given]),
-            ("relu_mask", "nothing comes through where y is 0", 0 * dy[given]),
-            ("dy_ignored", "the same for every dy", np.where(y > 0, 1, slope)[given])))  # fmt: skip
+            words = f"dx has the shape {np.shape(result)}, right is {shape}"
+            return Verdict(0, words, "wrong_shape")
+        name = "dx where x is 0" if zeros else "dx"
+        return compared(np.asarray(result)[given], dx[given], name, (
+            ("leaky", "is 0 where y is negative", (dy * (y > 0))[given]),
+            ("relu_mask", "is dy, as where x is positive", dy[given]),
+            ("relu_mask", "is 0", 0 * dy[given]),
+            ("dy_ignored", "is the same for every dy", np.where(y > 0, 1, slope)[given]),
+        ))  # fmt: skip
 
     def single():
         got = np.asarray(ask("leaky_relu_forward", x.astype(np.float32), slope))
@@ -174,19 +170,14 @@ def _judge_loss(ask, cases, candidates, what):
         except Failed as error:
             failed = Verdict(0, f"{what}: {error}", error.cause)
         for k, name in enumerate(("loss", "dscores")):
-            verdicts.append(failed or _verdict(got[k], right[k], k, name, arguments, candidates))
+            mistakes = [(cause, words, partial(_part, other, arguments, k))
+                        for cause, words, other in candidates]  # fmt: skip
+            verdicts.append(failed or compared(got[k], right[k], f"{name} with {what}", mistakes))
     return verdicts
 
 
-def _verdict(got, right, k, name, arguments, candidates):
-    wrong = close(got, right, name=name)
-    if wrong is None:
-        return Verdict(1)
-    with np.errstate(all="ignore"):
-        for cause, words, other in candidates:
-            if close(got, other(*arguments)[k]) is None:
-                return Verdict(0, f"{name}: {words}", cause)
-    return Verdict(0, wrong)
+def _part(function, arguments, k):
+    return function(*arguments)[k]
 
 
 def _scaled(factor):
@@ -208,19 +199,19 @@ def judge_class_weights(ask, rng):
         each["reduction"] = reduction
     cases = [(*each.values(), 0.0) for each in draws]
     return _judge_loss(ask, cases, (
-        ("class_weights_ignored", "class weights are left out",
+        ("class_weights_ignored", "leaves them out",
          lambda s, t, i, r, w, e: smooth_loss(s, t, i, r, None, e)),
-        ("class_weights_not_normalised", "divided by the number of valid pixels, not their weights",
+        ("class_weights_not_normalised", "is divided by the number of valid pixels",
          _scaled(lambda s, t, i, r, w: _sum_of_weights(t, i, w) / (t != i).sum())),
-        ("class_weights_not_normalised", "not divided by the weights of the valid pixels",
+        ("class_weights_not_normalised", "is not divided by the weights of the valid pixels",
          _scaled(lambda s, t, i, r, w: _sum_of_weights(t, i, w))),
-        ("class_weights_not_normalised", "divided by the sum of the weights of the classes",
+        ("class_weights_not_normalised", "is divided by the sum of the weights of the classes",
          _scaled(lambda s, t, i, r, w: _sum_of_weights(t, i, w) / w.sum())),
-        ("ignored_counted", "divided by the number of all pixels",
+        ("ignored_counted", "is divided by the number of all pixels",
          _scaled(lambda s, t, i, r, w: _sum_of_weights(t, i, w) / t.size)),
-        ("class_weights_wrong_axis", "each class's own weight in place of that of the label",
+        ("class_weights_wrong_axis", "has the weight of each class in place of that of the label",
          lambda s, t, i, r, w, e: (None, smooth_loss(s, t, i, r, None, e)[1] * w)),
-        ("class_weights_twice", "class weights are applied twice",
+        ("class_weights_twice", "applies them twice",
          lambda s, t, i, r, w, e: smooth_loss(s, t, i, r, w ** 2, e)),
     ), "class weights")  # fmt: skip
 
@@ -230,15 +221,15 @@ def judge_smoothing(ask, rng):
     first["reduction"], second["reduction"] = "mean", str(rng.choice(["sum", "sum_per_image"]))
     cases = [(*first.values(), 0.1), (*second.values(), 0.25)]
     return _judge_loss(ask, cases, (
-        ("smoothing_ignored", "the same for every smoothing",
+        ("smoothing_ignored", "is the same for every smoothing",
          lambda s, t, i, r, w, e: smooth_loss(s, t, i, r, w, 0)),
-        ("smoothing_shared", "the smoothing is shared out over the other classes only",
+        ("smoothing_shared", "shares it out over the other classes only",
          lambda s, t, i, r, w, e: smooth_loss(s, t, i, r, w, e * s.shape[-1] / (s.shape[-1] - 1))),
-        ("smoothing_shared", "every class gets the whole smoothing, not its share",
+        ("smoothing_shared", "gives every class all of it, not a share",
          lambda s, t, i, r, w, e: loss_of(smooth_target(s, t, 1 - e, e), s, t, i, r, w)),
-        ("smoothing_shared", "the label keeps 1, and the target adds up to more than that",
+        ("smoothing_shared", "has a target that adds up to more than 1",
          lambda s, t, i, r, w, e: loss_of(smooth_target(s, t, 1, e / s.shape[-1]), s, t, i, r, w)),
-        ("class_weights_ignored", "class weights are left out",
+        ("class_weights_ignored", "leaves class weights out",
          lambda s, t, i, r, w, e: smooth_loss(s, t, i, r, None, e)),
     ), "smoothing")  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minifcn.course.comparing import compared
 from minifcn.course.parts import (
     Assignment,
     Failed,
@@ -62,23 +63,19 @@ def judge_extra(ask, rng):
         right = np.zeros((len(x), oh, ow, weight.shape[3]))
         rows, columns = sheet(oh, stamps[0], padding), sheet(ow, stamps[1], padding)
         right[:, rows[1], columns[1]] = everything[:, rows[0], columns[0]]
-        zeros, top = right.copy(), np.zeros_like(right)
+        zeros, without_bias, top = right.copy(), right.copy(), np.zeros_like(right)
         zeros[:, oh - extra:] = zeros[:, :, ow - extra:] = 0
-        top[:, extra:, extra:] = right[:, :-extra, :-extra]
-        without_bias = right.copy()
+        corner = everything[:, max(padding - extra, 0):, max(padding - extra, 0):][:, :oh, :ow]
+        top[:, oh - corner.shape[1]:, ow - corner.shape[2]:] = corner
         if bias is not None:
-            right, zeros = right + bias, zeros + bias
+            right, zeros, top = right + bias, zeros + bias, top + bias
             without_bias[:, :oh - extra, :ow - extra] += bias
         got = ask("conv_transpose2d_forward", x, weight, bias, stride, padding, extra)
-        for cause, words, other in (
-            ("extra_ignored", "there are no extra rows and columns", right[:, :-extra, :-extra]),
-            ("extra_zeros", "nothing of what was cut off has come back", zeros),
-            ("bias_missing", "the extra rows and columns have no bias", without_bias),
-        ):
-            if close(got, right) is not None and close(got, other) is None:
-                return Verdict(0, f"y with extra {extra}: {words}", cause)
-        wrong = close(got, right, name="y")
-        return Verdict(0, f"extra {extra}: {wrong}", "extra") if wrong else Verdict(1)
+        return compared(got, right, f"y with extra {extra}", (
+            ("extra_ignored", "has no extra rows and columns", right[:, :-extra, :-extra]),
+            ("extra_zeros", "has zeros there: nothing of what was cut off has come back", zeros),
+            ("bias_missing", "has no bias there", without_bias),
+            ("extra_wrong_side", "has them at the top and at the left", top)))  # fmt: skip
 
     def backwards(x, weight, bias, stride, padding, extra):
         stamps, (oh, ow) = sizes(x, weight, stride, padding, extra)
@@ -93,13 +90,15 @@ def judge_extra(ask, rng):
                          "wrong_shape")  # fmt: skip
         dbias = dy.sum((0, 1, 2))
         lost = dy[:, :oh - extra, :ow - extra].sum((0, 1, 2))
-        if close(got[2], dbias) is not None and close(got[2], lost) is None:
-            return Verdict(0, "dbias leaves the extra rows and columns out", "bias_axes")
-        for name, mine, right in zip(("dx", "dweight", "dbias"), got, (dx, dweight, dbias)):
-            wrong = close(mine, right, name=name)
-            if wrong:
-                return Verdict(0, f"extra {extra}: {wrong}", "extra")
-        return Verdict(1)
+        cropped = reference.conv_transpose2d_backward(
+            dy[:, :oh - extra, :ow - extra], x, weight, stride, padding)
+        for name, mine, right, other in zip(("dx", "dweight", "dbias"), got, (dx, dweight, dbias),
+                                            (*cropped[:2], lost)):  # fmt: skip
+            verdict = compared(mine, right, f"{name} with extra {extra}", (
+                ("extra_ignored", "leaves the extra rows and columns out", other),))  # fmt: skip
+            if verdict.share < 1:
+                break
+        return verdict
 
     cases = case(1, True), case(0, False)
     return [attempt(lambda c=c, f=f: f(*c)) for f in (forwards, backwards) for c in cases]
@@ -271,15 +270,10 @@ def judge_crop_offset(ask, rng):
         got = ask("crop_offset", fine, coarse)
         if close(got, right) is None and np.asarray(got).dtype.kind not in "iu":
             return Verdict(0, f"{what}: the offset is {got!r}, not a whole number", "wrong_dtype")
-        for cause, words, other in (
-            ("sign", "the offset has the wrong sign", -right),
-            ("centred", "the crop is in the middle", (fine[0] - coarse[0]) // 2),
-            ("origin", "the offset is counted in pixels, not in cells", right * fine[1]),
-        ):
-            if close(got, right) is not None and close(got, other) is None:
-                return Verdict(0, f"{what}: {words}", cause)
-        wrong = close(got, right, name="the offset")
-        return Verdict(0, f"{what}: {wrong}") if wrong else Verdict(1)
+        return compared(got, right, f"the offset of {what}", (
+            ("sign", "has the wrong sign", -right),
+            ("centred", "is that of a crop in the middle", (fine[0] - coarse[0]) // 2),
+            ("origin", "is counted in pixels, not in cells", right * fine[1])))  # fmt: skip
 
     def refused(what, fine, coarse):
         try:
@@ -310,13 +304,12 @@ def judge_crop(ask, rng):
 
     def forwards():
         got = ask("crop_forward", x, rows, columns, height, width)
-        centre = np.s_[:, (h - height) // 2:, (w - width) // 2:]
-        if close(got, x[inside]) is not None and close(got, x[centre][:, :height, :width]) is None:
-            return Verdict(0, "the crop is in the middle, not at the offsets", "centred")
-        if close(got, x[inside]) is not None and close(got, x[:, :height, :width]) is None:
-            return Verdict(0, "the crop is at the top left, not at the offsets", "shifted")
-        wrong = close(got, x[inside], name="y")
-        return Verdict(0, wrong) if wrong else Verdict(1)
+        centre = x[:, (h - height) // 2:, (w - width) // 2:][:, :height, :width]
+        return compared(got, x[inside], "y", (
+            ("centred", "is cropped in the middle, not at the offsets", centre),
+            ("shifted", "is cropped at the top left, not at the offsets", x[:, :height, :width]),
+            ("results_swapped", "has the offsets of rows and columns exchanged",
+             x[:, columns:columns + height, rows:rows + width])))  # fmt: skip
 
     def backwards():
         dy = rng.standard_normal((n, height, width, c))
@@ -325,10 +318,8 @@ def judge_crop(ask, rng):
         got = ask("crop_backward", dy, rows, columns, x.shape)
         other = np.zeros(x.shape)
         other[:, :height, :width] = dy
-        if close(got, right) is not None and close(got, other) is None:
-            return Verdict(0, "dx has dy at the top left, not at the offsets", "shifted")
-        wrong = close(got, right, name="dx")
-        return Verdict(0, wrong) if wrong else Verdict(1)
+        return compared(got, right, "dx", (
+            ("shifted", "has dy at the top left, not at the offsets", other),))  # fmt: skip
 
     return [attempt(forwards), attempt(backwards)]
 

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Homework 1 · A convolution of your own, and a check that you can trust
 #
-# A fully convolutional network is, to nine tenths of its work, one operation. In this homework you
-# write it: forwards, then backwards. Then you write the tool that tells whether a backward pass is
-# right, and try it on layers that are wrong on purpose. At the end your convolution runs inside a
-# whole FCN and trains it.
+# A fully convolutional network is, to nine tenths of its work, one operation. In this homework
+# you write it: forwards, then backwards. Then you write the tool that tells whether a backward
+# pass is right, and try it on layers that are wrong on purpose. At the end your convolution runs
+# inside a whole FCN and trains it.
 #
 # **What you learn**
 #
@@ -26,13 +26,13 @@
 # | 8 | two questions in words | 16 | 45 min |
 # | | | **100** | |
 #
-# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs another:
-# if you are stuck, go on. (Calling one of your own functions in another is fine, but then its mistakes
-# come along.) The points of a layer are shared out over values, gradients, manners (your function
-# changes none of its arguments, and returns the dtype that it was given), and hidden cases of other
-# sizes, which are judged after you hand in. A textbook version of the
-# convolution is open to everybody in `minifcn/ops/reference`. Read it, and then close it: what you
-# hand in is your own code. Copies are noticed.
+# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs
+# another: if you are stuck, go on. (Calling one of your own functions in another is fine, but
+# then its mistakes come along.) The points of a layer are shared out over values, gradients,
+# manners (your function changes none of its arguments, and returns the dtype that it was given),
+# and hidden cases of other sizes, which are judged after you hand in. A textbook version of the
+# convolution is open to everybody in `minifcn/ops/reference`. Read it, and then close it: what
+# you hand in is your own code. Copies are noticed.
 
 # %% minifcn="setup"
 from minifcn.course import notebook
@@ -55,8 +55,9 @@ import numpy as np
 # ## Part 1: How large is the output? (6 points)
 #
 # You know stride and padding from notebook 1. **Dilation** is new: with a dilation of d, the
-# weights of the kernel lie d pixels apart. A kernel of 3 with a dilation of 2 touches the pixels 0,
-# 2 and 4 of its window, so its window is 5 pixels long. A dilation of 1 is the ordinary kernel.
+# weights of the kernel lie d pixels apart. A kernel of 3 with a dilation of 2 touches the pixels
+# 0, 2 and 4 of its window, so its window is 5 pixels long. A dilation of 1 is the ordinary
+# kernel.
 
 # %% minifcn="try" id="try-1"
 import types
@@ -73,9 +74,9 @@ for axis, d in zip(axes, (1, 2, 3)):
     touched = np.zeros((8, 8))
     touched[0:2 * d + 1:d, 0:2 * d + 1:d] = 1
     grid(axis, touched, f"3 x 3, dilation {d}", marks=[(0, 0, 2 * d + 1, 2 * d + 1)])
-show(figure, alt="Three 8 by 8 images and the nine pixels that a 3 by 3 kernel touches in its first "
-     "window: with dilation 1 a block of 3 by 3, with dilation 2 every second pixel of a window of "
-     "5 by 5, with dilation 3 every third pixel of 7 by 7.")
+show(figure, alt="Three 8 by 8 images and the nine pixels that a 3 by 3 kernel touches in its "
+     "first window: with dilation 1 a block of 3 by 3, with dilation 2 every second pixel of a "
+     "window of 5 by 5, with dilation 3 every third pixel of 7 by 7.")
 
 # %% [markdown]
 # Write `output_size`, for one axis. Stride, padding and dilation are whole numbers.
@@ -116,9 +117,9 @@ judge("output-size", hidden=True)
 # takes a minute for a single photograph. Turn the loops inside out: visit every *place of the
 # kernel*, nine for a 3 x 3 kernel, and do all images, pixels and channels of that place at once.
 #
-# Take the place `(ki, kj)`. It meets one pixel of each window. Over all windows, these pixels are a
-# regular grid in the padded image. A slice with a step picks them all; `@` multiplies their channels
-# with the `(c_in, c_out)` matrix `weight[ki, kj]`.
+# Take the place `(ki, kj)`. It meets one pixel of each window. Over all windows, these pixels are
+# a regular grid in the padded image. A slice with a step picks them all; `@` multiplies their
+# channels with the `(c_in, c_out)` matrix `weight[ki, kj]`.
 #
 # (This is a suggestion. Any way is fine that uses NumPy only, and that is not the textbook's.)
 #
@@ -147,8 +148,8 @@ def conv2d_forward(x, weight, bias, stride=1, padding=0, dilation=1):
     ### END SOLUTION
 
 # %% [markdown]
-# A first look. The image is a ramp from left to right, and the kernel says how much brighter a pixel
-# is than its left neighbour: 1 everywhere.
+# A first look. The image is a ramp from left to right, and the kernel says how much brighter a
+# pixel is than its left neighbour: 1 everywhere.
 
 # %% minifcn="try" id="try-3"
 ramp = np.tile(np.arange(6.0), (4, 1))[None, :, :, None]        # (1, 4, 6, 1)
@@ -168,15 +169,15 @@ judge("conv2d-forward", hidden=True)
 # %% [markdown]
 # ## Part 3: Backwards (28 points)
 #
-# `dy` comes in: how much the loss changes with each output. `dx`, `dweight` and `dbias` go out. Each
-# product of the forward pass, `x[n, a, b, c] · weight[ki, kj, c, f]`, is part of one output
+# `dy` comes in: how much the loss changes with each output. `dx`, `dweight` and `dbias` go out.
+# Each product of the forward pass, `x[n, a, b, c] · weight[ki, kj, c, f]`, is part of one output
 # `y[n, i, j, f]`. So on the way back it is used twice: `dy` times the weight is part of `dx`, and
 # `dy` times the pixel is part of `dweight`.
 #
-# Do it on paper first, for one axis: x has five pixels, the kernel three weights, the stride is 2.
-# Which `dy` does `dx[2]` depend on, and with which weights? Which pixels does `dweight[0]` depend on?
-# Then write down the shape of each of the three results. Only then write the code. The slice of part
-# 2 is useful again, once for reading and once for writing.
+# Do it on paper first, for one axis: x has five pixels, the kernel three weights, the stride is
+# 2. Which `dy` does `dx[2]` depend on, and with which weights? Which pixels does `dweight[0]`
+# depend on? Then write down the shape of each of the three results. Only then write the code. The
+# slice of part 2 is useful again, once for reading and once for writing.
 
 # %% minifcn="solution" id="conv2d_backward"
 def conv2d_backward(dy, x, weight, stride=1, padding=0, dilation=1):
@@ -207,11 +208,12 @@ judge("conv2d-backward", hidden=True)
 # %% [markdown]
 # ## Part 4: Dilation (10 points)
 #
-# Now let both functions take a dilation. Nothing new has to be derived: the place `(ki, kj)` of the
-# kernel meets other pixels, and all the rest stays. Change your functions above, and run them again.
+# Now let both functions take a dilation. Nothing new has to be derived: the place `(ki, kj)` of
+# the kernel meets other pixels, and all the rest stays. Change your functions above, and run them
+# again.
 #
-# Dilated convolutions came into segmentation a year after FCN: they see far without pooling.
-# (4 points are for the forward pass, 6 for the backward pass.)
+# Dilated convolutions came into segmentation a year after FCN: they see far without pooling. (4
+# points are for the forward pass, 6 for the backward pass.)
 
 # %% minifcn="test" part="dilation"
 judge("dilation")
@@ -222,13 +224,13 @@ judge("dilation", hidden=True)
 # %% [markdown]
 # ## Part 5: A gradient, measured (8 points)
 #
-# Is your backward pass right? Measure. For a function `forward` of one array, and `dy` of the shape
-# of its output, the number L = sum(dy · forward(x)) has one slope for each element of x. Move one
-# element up and down by `step`, leave the others, and see what happens to L. Do that for every
-# element.
+# Is your backward pass right? Measure. For a function `forward` of one array, and `dy` of the
+# shape of its output, the number L = sum(dy · forward(x)) has one slope for each element of x.
+# Move one element up and down by `step`, leave the others, and see what happens to L. Do that for
+# every element.
 #
-# Two things to think of: `x` may have any number of axes, or none at all. And `x` must be the same
-# afterwards as before, to the last bit. (x + h − h is not always x.)
+# Two things to think of: `x` may have any number of axes, or none at all. And `x` must be the
+# same afterwards as before, to the last bit. (x + h − h is not always x.)
 
 # %% minifcn="solution" id="numerical_gradient"
 def numerical_gradient(forward, x, dy, step=1e-5):
@@ -266,9 +268,9 @@ judge("numerical-gradient", hidden=True)
 # %% [markdown]
 # ## Part 6: A gradient check of your own (12 points)
 #
-# Put it together: a function that says whether `backward` is the gradient of `forward`. It will meet
-# a dozen layers that you have not seen, some right, some wrong. It has to let all the right ones
-# pass, and should catch as many of the wrong ones as it can.
+# Put it together: a function that says whether `backward` is the gradient of `forward`. It will
+# meet a dozen layers that you have not seen, some right, some wrong. It has to let all the right
+# ones pass, and should catch as many of the wrong ones as it can.
 #
 # ```
 # y = forward(*inputs)                    inputs: a list of float64 arrays
@@ -276,12 +278,13 @@ judge("numerical-gradient", hidden=True)
 # slopes(f, x, dy)                        a numerical_gradient, as in part 5
 # ```
 #
-# The last argument is there so that this part does not depend on part 5: when it is judged, it gets a
-# `numerical_gradient` that works.
+# The last argument is there so that this part does not depend on part 5: when it is judged, it
+# gets a `numerical_gradient` that works.
 #
-# What you should think about, from notebook 3: Which `dy`? Which elements? What counts as equal, if
-# a gradient may be a million, or a millionth? What if a gradient is NaN, or has another shape than
-# its input? All inputs are drawn from a normal distribution, and no layer has a kink near them.
+# What you should think about, from notebook 3: Which `dy`? Which elements? What counts as equal,
+# if a gradient may be a million, or a millionth? What if a gradient is NaN, or has another shape
+# than its input? All inputs are drawn from a normal distribution, and no layer has a kink near
+# them.
 
 # %% minifcn="solution" id="gradient_check"
 def gradient_check(forward, backward, inputs, slopes):
@@ -323,9 +326,9 @@ judge("gradient-check", hidden=True)
 # %% [markdown]
 # ## Part 7: Inside an FCN (no points, but the reason for it all)
 #
-# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference supplies.
-# The cell takes those of your functions that are right, and trains a narrow FCN-32s with them on two
-# pictures of coloured shapes, for 25 steps.
+# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference
+# supplies. The cell takes those of your functions that are right, and trains a narrow FCN-32s
+# with them on two pictures of coloured shapes, for 25 steps.
 
 # %% minifcn="try" id="try-6"
 reports = gradcheck.check_module(globals())
@@ -357,9 +360,9 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 #
 # **Question A (8 points).** A classmate tests `conv2d_backward` with images of 6 x 6, a kernel of
 # 2 x 2 and a stride of 2. The gradient check says: right. In the FCN, where kernels are 3 x 3 and
-# strides are 1, the same function gives a wrong `dx`, while `dweight` and `dbias` are right. What is
-# the most likely mistake? Why could this test not see it? Name a test, as small as you can, that
-# does see it.
+# strides are 1, the same function gives a wrong `dx`, while `dweight` and `dbias` are right. What
+# is the most likely mistake? Why could this test not see it? Name a test, as small as you can,
+# that does see it.
 
 # %% [markdown] minifcn="words" part="overlap-missed"
 # *Your answer.*
@@ -369,10 +372,11 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # ### END SOLUTION
 
 # %% [markdown]
-# **Question B (8 points).** Your check compares central differences with a step of 1e-5, in float64,
-# with a random `dy`. Say for each of these changes what would go wrong, and why: (1) a step of
-# 1e-13; (2) float32 with a step of 1e-5; (3) `dy` of ones, for a layer that ends in a softmax; (4)
-# comparing the *mean* error of all elements with the tolerance, instead of the largest.
+# **Question B (8 points).** Your check compares central differences with a step of 1e-5, in
+# float64, with a random `dy`. Say for each of these changes what would go wrong, and why: (1) a
+# step of 1e-13; (2) float32 with a step of 1e-5; (3) `dy` of ones, for a layer that ends in a
+# softmax; (4) comparing the *mean* error of all elements with the tolerance, instead of the
+# largest.
 
 # %% [markdown] minifcn="words" part="four-changes"
 # *Your answer.*
@@ -384,11 +388,11 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # %% [markdown]
 # ## An open question (no points; for the ambitious)
 #
-# `dx` of a convolution with stride 1 can be computed by calling `conv2d_forward` once, with another
-# weight and another padding (notebook 2). Do the same for any stride, with one call of *your*
-# `conv2d_forward` and no loop. What has to happen to `dy` first? The last rows of the image may be
-# touched by no window at all: what do you do with them? Then `dweight` with one call. Here dilation
-# is not a luxury: what is it needed for?
+# `dx` of a convolution with stride 1 can be computed by calling `conv2d_forward` once, with
+# another weight and another padding (notebook 2). Do the same for any stride, with one call of
+# *your* `conv2d_forward` and no loop. What has to happen to `dy` first? The last rows of the
+# image may be touched by no window at all: what do you do with them? Then `dweight` with one
+# call. Here dilation is not a luxury: what is it needed for?
 
 # %% [markdown]
 # ## Check yourself
@@ -396,7 +400,8 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # You are done when you can say yes to these, without looking:
 #
 # - I can say the shapes of y, dx, dweight and dbias for any stride, padding and dilation.
-# - I know which line of my backward pass would be wrong with `=` instead of `+=`, and which would not.
+# - I know which line of my backward pass would be wrong with `=` instead of `+=`, and which would
+#   not.
 # - I can explain why `dx` must be cropped, and `dweight` must not.
 # - My functions work for a single image, a single channel, a kernel that is not square, a stride
 #   that leaves a rest, and float32.

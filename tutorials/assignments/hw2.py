@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Homework 2 · Layers that choose, and a loss for every pixel
 #
-# Between its convolutions an FCN throws things away: ReLU the negative numbers, max pooling three of
-# four pixels. At its end stands the loss, at every pixel, except for those that nobody could label.
-# These layers have no weights and fit on half a page each. Yet more homework has been lost in them
-# than in convolutions: on ties, on borders, on a division by the wrong number.
+# Between its convolutions an FCN throws things away: ReLU the negative numbers, max pooling three
+# of four pixels. At its end stands the loss, at every pixel, except for those that nobody could
+# label. These layers have no weights and fit on half a page each. Yet more homework has been lost
+# in them than in convolutions: on ties, on borders, on a division by the wrong number.
 #
 # **What you learn**
 #
@@ -26,13 +26,13 @@
 # | 8 | two questions in words | 16 | 45 min |
 # | | | **100** | |
 #
-# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs another:
-# if you are stuck, go on. (Calling one of your own functions in another is fine, but then its mistakes
-# come along.) The points of a layer are shared out over values, gradients, manners (your function
-# changes none of its arguments, and returns the dtype that it was given), and hidden cases of other
-# sizes, which are judged after you hand in. A textbook version of these layers
-# is open to everybody in `minifcn/ops/reference`. Read it, and then close it: what you hand in is
-# your own code. Copies are noticed.
+# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs
+# another: if you are stuck, go on. (Calling one of your own functions in another is fine, but
+# then its mistakes come along.) The points of a layer are shared out over values, gradients,
+# manners (your function changes none of its arguments, and returns the dtype that it was given),
+# and hidden cases of other sizes, which are judged after you hand in. A textbook version of these
+# layers is open to everybody in `minifcn/ops/reference`. Read it, and then close it: what you
+# hand in is your own code. Copies are noticed.
 
 # %% minifcn="setup"
 from minifcn.course import notebook
@@ -45,12 +45,12 @@ import numpy as np
 # %% [markdown]
 # ## Part 1: ReLU (14 points)
 #
-# `y = max(x, 0)`, for arrays of any shape. The backward pass gets `y`, not `x`: a network keeps one
-# array less that way. At x = 0 the gradient is 0.
+# `y = max(x, 0)`, for arrays of any shape. The backward pass gets `y`, not `x`: a network keeps
+# one array less that way. At x = 0 the gradient is 0.
 #
-# Then a relative, the **leaky** ReLU: x where x is positive, `slope · x` elsewhere, with a slope above
-# 0 and below 1. Its backward pass also gets `y` alone. Is that enough? At x = 0 the gradient is
-# `slope · dy`. (8 points for ReLU, 6 for the leaky one.)
+# Then a relative, the **leaky** ReLU: x where x is positive, `slope · x` elsewhere, with a slope
+# above 0 and below 1. Its backward pass also gets `y` alone. Is that enough? At x = 0 the
+# gradient is `slope · dy`. (8 points for ReLU, 6 for the leaky one.)
 
 # %% minifcn="solution" id="relu_forward"
 def relu_forward(x):
@@ -119,10 +119,11 @@ judge("leaky-relu", hidden=True)
 # Of each window of `size` by `size`, the largest value. Windows start every `stride` cells. Each
 # channel is on its own.
 #
-# **Where windows end.** In an FCN an odd column must not be lost. So with `ceil_mode=True` the number
-# of windows is rounded up: the last one may hang over the border, and sees fewer cells. Nothing is
-# padded, and a window of only negative numbers has a negative maximum. With `ceil_mode=False` the
-# number is rounded down, and every window lies inside. Two special cases, for either mode:
+# **Where windows end.** In an FCN an odd column must not be lost. So with `ceil_mode=True` the
+# number of windows is rounded up: the last one may hang over the border, and sees fewer cells.
+# Nothing is padded, and a window of only negative numbers has a negative maximum. With
+# `ceil_mode=False` the number is rounded down, and every window lies inside. Two special cases,
+# for either mode:
 #
 # - a window that would *start* outside of the image is dropped;
 # - an image smaller than the window has one window, which sees all of it.
@@ -133,9 +134,9 @@ judge("leaky-relu", hidden=True)
 # h = 1, size 2, stride 2     either: one window, of one row
 # ```
 #
-# **Where the maximum was.** The second result, `argmax`, says for each window where in the image its
-# maximum lies: row times w plus column, in int64. Of equal values the first in reading order wins:
-# the uppermost, and in its row the leftmost.
+# **Where the maximum was.** The second result, `argmax`, says for each window where in the image
+# its maximum lies: row times w plus column, in int64. Of equal values the first in reading order
+# wins: the uppermost, and in its row the leftmost.
 
 # %% minifcn="try" id="try-2"
 picture = np.array([[1.0, 5, 2, 2, 0], [5, 3, 2, 1, 4], [-1, -3, 0, 7, -6]])
@@ -147,12 +148,12 @@ show(figure, alt=f"An image of 3 rows and 5 columns, {picture.tolist()}. Three o
      "one, which sees a single cell, row 2 and column 4.")
 
 # %% [markdown]
-# What are `y` and `argmax` of this picture? Fill in a 2 x 3 table for each on paper. The first window
-# has two fives, the second three twos.
+# What are `y` and `argmax` of this picture? Fill in a 2 x 3 table for each on paper. The first
+# window has two fives, the second three twos.
 #
-# The textbook has six loops. A suggestion that needs two: go over the *places in the window*. For the
-# place (ki, kj), take that cell of every window at once, and compare it with the best so far. What
-# does a window see that hangs over the border?
+# The textbook has six loops. A suggestion that needs two: go over the *places in the window*. For
+# the place (ki, kj), take that cell of every window at once, and compare it with the best so far.
+# What does a window see that hangs over the border?
 
 # %% minifcn="solution" id="max_pool2d_forward"
 def max_pool2d_forward(x, size=2, stride=2, ceil_mode=True):
@@ -203,7 +204,8 @@ judge("max-pool-forward", hidden=True)
 # ## Part 3: Max pooling, backwards (14 points)
 #
 # A window's output depends on one cell alone, and `argmax` knows which. So all of its `dy` goes
-# there, and all other cells get nothing. Where windows overlap, one cell may have won several times.
+# there, and all other cells get nothing. Where windows overlap, one cell may have won several
+# times.
 
 # %% minifcn="solution" id="max_pool2d_backward"
 def max_pool2d_backward(dy, argmax, x_shape):
@@ -238,9 +240,10 @@ judge("max-pool-backward", hidden=True)
 # ## Part 4: The logarithm of the softmax (6 points)
 #
 # The last axis holds the scores of the classes. The softmax makes probabilities of them; the loss
-# needs their logarithms. Written as it stands, `np.log(np.exp(s) / np.exp(s).sum())` gives `nan` for
-# a score of 1000, and `-inf` for a probability that is merely small. The result itself is harmless:
-# for the scores 1000 and 0 it is 0 and −1000. Find the form that gives it, for scores of any size.
+# needs their logarithms. Written as it stands, `np.log(np.exp(s) / np.exp(s).sum())` gives `nan`
+# for a score of 1000, and `-inf` for a probability that is merely small. The result itself is
+# harmless: for the scores 1000 and 0 it is 0 and −1000. Find the form that gives it, for scores
+# of any size.
 
 # %% minifcn="solution" id="log_softmax"
 def log_softmax(scores):
@@ -268,14 +271,15 @@ judge("log-softmax", hidden=True)
 # ## Part 5: The loss and its gradient (20 points)
 #
 # The loss of a pixel is minus the logarithm of the probability of its label. `dscores` is the
-# gradient of the *whole* loss, the number that you return. Derive it for one pixel first: two lines,
-# no matrix.
+# gradient of the *whole* loss, the number that you return. Derive it for one pixel first: two
+# lines, no matrix.
 #
-# - **Ignored pixels.** A pixel whose label is `ignore` does not count: it adds nothing to the loss,
-#   its `dscores` are exactly 0, and no mean is divided by it. `ignore` may be any whole number: 255,
-#   −1, or even the number of a class.
-# - **Reduction.** `"sum"` adds the losses of all pixels. `"sum_per_image"` divides that by the number
-#   of images n. `"mean"` divides it by the number of valid pixels, that is, of those not ignored.
+# - **Ignored pixels.** A pixel whose label is `ignore` does not count: it adds nothing to the
+#   loss, its `dscores` are exactly 0, and no mean is divided by it. `ignore` may be any whole
+#   number: 255, −1, or even the number of a class.
+# - **Reduction.** `"sum"` adds the losses of all pixels. `"sum_per_image"` divides that by the
+#   number of images n. `"mean"` divides it by the number of valid pixels, that is, of those not
+#   ignored.
 # - If no pixel is valid, the loss is 0.0 and `dscores` are zeros.
 # - Labels may have any integer dtype, also uint8. The loss is a Python `float`.
 #
@@ -332,9 +336,9 @@ judge("loss", hidden=True)
 # ## Part 6: Class weights, and smooth labels (12 points)
 #
 # **Class weights** (6 points). In a street scene there are a hundred pixels of road for one of a
-# pole. With `class_weights` each valid pixel counts as much as the weight of its *label* says: its
-# loss and its `dscores` are multiplied by it. `"mean"` then divides by the sum of the weights of the
-# valid pixels. (With weights of 1 that is their number.)
+# pole. With `class_weights` each valid pixel counts as much as the weight of its *label* says:
+# its loss and its `dscores` are multiplied by it. `"mean"` then divides by the sum of the weights
+# of the valid pixels. (With weights of 1 that is their number.)
 #
 # **Smoothing** (6 points). Labels drawn by hand are not always right. With a smoothing of e, the
 # target of a pixel is not "1 for the label, 0 for the others": the label gets 1 − e, and then all
@@ -359,9 +363,9 @@ judge("smoothing", hidden=True)
 # %% [markdown]
 # ## Part 7: Inside an FCN (no points, but the reason for it all)
 #
-# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference supplies.
-# The cell takes those of your functions that are right, and trains a narrow FCN-8s with them on two
-# pictures of coloured shapes, for 25 steps.
+# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference
+# supplies. The cell takes those of your functions that are right, and trains a narrow FCN-8s with
+# them on two pictures of coloured shapes, for 25 steps.
 
 # %% minifcn="try" id="try-7"
 reports = gradcheck.check_module(globals())
@@ -393,11 +397,12 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 #
 # Five to eight sentences for each. No code, but numbers and small sketches are welcome.
 #
-# **Question A (8 points).** In a data set nine of ten pixels are labelled 255. A classmate's `"mean"`
-# divides by *all* pixels. The gradient check of the loss passes: the gradient fits the loss. Is it a
-# mistake at all? What does it do to the loss, to the steps of training, and to a batch whose second
-# image has no valid pixel? Another classmate makes 255 an additional class, "don't know", and trains
-# on it. What does the network learn then, and what is that good or bad for?
+# **Question A (8 points).** In a data set nine of ten pixels are labelled 255. A classmate's
+# `"mean"` divides by *all* pixels. The gradient check of the loss passes: the gradient fits the
+# loss. Is it a mistake at all? What does it do to the loss, to the steps of training, and to a
+# batch whose second image has no valid pixel? Another classmate makes 255 an additional class,
+# "don't know", and trains on it. What does the network learn then, and what is that good or bad
+# for?
 
 # %% [markdown] minifcn="words" part="ignored-pixels"
 # *Your answer.*
@@ -407,9 +412,10 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # ### END SOLUTION
 
 # %% [markdown]
-# **Question B (8 points).** An FCN for 7 classes starts with a loss of 1.9459. That is no accident:
-# why? After 200 steps the loss is 1.94 still. Name three different causes that fit this picture, and
-# for each a small experiment, of a few lines or minutes, that tells it from the other two.
+# **Question B (8 points).** An FCN for 7 classes starts with a loss of 1.9459. That is no
+# accident: why? After 200 steps the loss is 1.94 still. Name three different causes that fit this
+# picture, and for each a small experiment, of a few lines or minutes, that tells it from the
+# other two.
 
 # %% [markdown] minifcn="words" part="stuck-loss"
 # *Your answer.*
@@ -421,11 +427,11 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # %% [markdown]
 # ## An open question (no points; for the ambitious)
 #
-# Between the mean and the maximum of a window there is a whole family:
-# `y = log(mean of exp(t · x)) / t`. What is it for t close to 0, and for a large t? Derive its
-# gradient: it has a name that you know from part 4. Write it so that it never overflows, forwards and
-# backwards, check it with `gradcheck.check`, and replace the poolings of the FCN of part 7 by it.
-# Does anything train better? What would you have to measure to be sure?
+# Between the mean and the maximum of a window there is a whole family: `y = log(mean of exp(t ·
+# x)) / t`. What is it for t close to 0, and for a large t? Derive its gradient: it has a name
+# that you know from part 4. Write it so that it never overflows, forwards and backwards, check it
+# with `gradcheck.check`, and replace the poolings of the FCN of part 7 by it. Does anything train
+# better? What would you have to measure to be sure?
 
 # %% [markdown]
 # ## Check yourself

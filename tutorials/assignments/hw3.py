@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Homework 3 · Back to full size
 #
-# A network that has pooled five times knows *what* it sees, and only roughly *where*. This homework
-# is about the way back: the layer that enlarges a map, the kernel that it starts with, and the
-# question on which the most hours have been lost of all in FCN: where does a cell of the enlarged map
-# lie in the image, and how many rows must be cut off?
+# A network that has pooled five times knows *what* it sees, and only roughly *where*. This
+# homework is about the way back: the layer that enlarges a map, the kernel that it starts with,
+# and the question on which the most hours have been lost of all in FCN: where does a cell of the
+# enlarged map lie in the image, and how many rows must be cut off?
 #
 # **What you learn**
 #
@@ -27,13 +27,13 @@
 # | 8 | two questions in words | 16 | 45 min |
 # | | | **100** | |
 #
-# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs another:
-# if you are stuck, go on. (Calling one of your own functions in another is fine, but then its mistakes
-# come along.) The points of a layer are shared out over values, gradients, manners (your function
-# changes none of its arguments, and returns the dtype that it was given), and hidden cases of other
-# sizes, which are judged after you hand in. A textbook version of the layer is
-# open to everybody in `minifcn/ops/reference`, and of the geometry in `minifcn/models`. Read them,
-# and then close them: what you hand in is your own code. Copies are noticed.
+# **Rules.** Your functions use NumPy and nothing else. Each is judged alone, and none needs
+# another: if you are stuck, go on. (Calling one of your own functions in another is fine, but
+# then its mistakes come along.) The points of a layer are shared out over values, gradients,
+# manners (your function changes none of its arguments, and returns the dtype that it was given),
+# and hidden cases of other sizes, which are judged after you hand in. A textbook version of the
+# layer is open to everybody in `minifcn/ops/reference`, and of the geometry in `minifcn/models`.
+# Read them, and then close them: what you hand in is your own code. Copies are noticed.
 
 # %% minifcn="setup"
 from minifcn.course import notebook
@@ -46,10 +46,10 @@ import numpy as np
 # %% [markdown]
 # ## Part 1: Forwards (18 points)
 #
-# Every cell of x stamps the kernel onto the output, multiplied by its value. The stamps of neighbours
-# lie `stride` cells apart, and where they overlap, they add. At last `padding` rows and columns are
-# cut off on every side: the padding of a transposed convolution takes away what that of a convolution
-# would add.
+# Every cell of x stamps the kernel onto the output, multiplied by its value. The stamps of
+# neighbours lie `stride` cells apart, and where they overlap, they add. At last `padding` rows
+# and columns are cut off on every side: the padding of a transposed convolution takes away what
+# that of a convolution would add.
 
 # %% minifcn="try" id="try-1"
 import types
@@ -74,9 +74,9 @@ show(figure, alt="Left: x, 1 at the top left, 2 at the bottom right, else 0. Rig
 
 # %% [markdown]
 # Axes are as in a convolution: `weight[ki, kj, c, f]` takes channel c of x to channel f of y. The
-# textbook goes over the cells of x. A suggestion that needs two loops only: the place (ki, kj) of all
-# stamps together is a regular grid in the output. Make the output large enough for all stamps first,
-# and cut at the end. A layer without bias gets `bias=None`.
+# textbook goes over the cells of x. A suggestion that needs two loops only: the place (ki, kj) of
+# all stamps together is a regular grid in the output. Make the output large enough for all stamps
+# first, and cut at the end. A layer without bias gets `bias=None`.
 #
 # Leave `extra` alone for now: part 3 asks for it.
 
@@ -105,7 +105,7 @@ def conv_transpose2d_forward(x, weight, bias=None, stride=1, padding=0, extra=0)
 
 # %% minifcn="try" id="try-2"
 try:
-    y = conv_transpose2d_forward(cells[None, :, :, None], np.ones((3, 3, 1, 1)), stride=2, padding=1)
+    y = conv_transpose2d_forward(cells[None, :, :, None], np.ones((3, 3, 1, 1)), None, 2, 1)
     print(y[0, :, :, 0].tolist(), "should be [[1, 1, 0], [1, 3, 2], [0, 2, 2]]")
 except NotImplementedError:
     print("conv_transpose2d_forward is not written yet")
@@ -119,10 +119,10 @@ judge("conv-transpose-forward", hidden=True)
 # %% [markdown]
 # ## Part 2: Backwards (22 points)
 #
-# Each product `x[n, i, j, c] · weight[ki, kj, c, f]` has landed in one cell of y, or outside, and then
-# it is lost. On the way back, `dx` and `dweight` use the same products. Do it on paper for one axis: x
-# has two cells, the kernel three weights, stride 2, padding 1. Which three cells is y made of? Which
-# `dy` does `dx[0]` depend on?
+# Each product `x[n, i, j, c] · weight[ki, kj, c, f]` has landed in one cell of y, or outside, and
+# then it is lost. On the way back, `dx` and `dweight` use the same products. Do it on paper for
+# one axis: x has two cells, the kernel three weights, stride 2, padding 1. Which three cells is y
+# made of? Which `dy` does `dx[0]` depend on?
 #
 # Then look at your formula for `dx`. You have seen it before: which layer is it?
 
@@ -156,9 +156,9 @@ judge("conv-transpose-backward", hidden=True)
 # ## Part 3: Extra rows and columns (8 points)
 #
 # With a stride of 2, images of 7 and of 8 rows both become maps of 4 rows (kernel 3, padding 1).
-# Their way back is ambiguous: a transposed convolution of 4 rows gives 7. To get 8, add a row. With
-# `extra`, the output has that many rows more at the bottom, and as many columns more at the right.
-# They are not simply zeros: what has been cut off there may come back.
+# Their way back is ambiguous: a transposed convolution of 4 rows gives 7. To get 8, add a row.
+# With `extra`, the output has that many rows more at the bottom, and as many columns more at the
+# right. They are not simply zeros: what has been cut off there may come back.
 #
 # ```
 # one axis: x = [1, 2], kernel [1, 1, 1], stride 2       all stamps   1 1 3 2 2
@@ -179,13 +179,13 @@ judge("extra", hidden=True)
 # %% [markdown]
 # ## Part 4: The kernel that interpolates (10 points)
 #
-# FCNs start their upsampling as bilinear interpolation. For a factor s along one axis, the kernel is a
-# tent: with its middle at m, the weight of place i is `1 - |i - m| / s`. It has k = 2s places if s is
-# even, 2s − 1 if s is odd, and m lies in the middle of them: at s − 1/2 or s − 1. In two
-# dimensions the weight of a place is that of its row times that of its column.
+# FCNs start their upsampling as bilinear interpolation. For a factor s along one axis, the kernel
+# is a tent: with its middle at m, the weight of place i is `1 - |i - m| / s`. It has k = 2s
+# places if s is even, 2s − 1 if s is odd, and m lies in the middle of them: at s − 1/2 or s − 1.
+# In two dimensions the weight of a place is that of its row times that of its column.
 #
-# And for several classes? The weight has the axes (k, k, c, f). Scores of class c must only end up in
-# class c.
+# And for several classes? The weight has the axes (k, k, c, f). Scores of class c must only end
+# up in class c.
 
 # %% minifcn="solution" id="bilinear_weight"
 def bilinear_weight(factor, classes):
@@ -216,23 +216,23 @@ judge("bilinear-weight", hidden=True)
 # %% [markdown]
 # ## Part 5: Where a cell lies (12 points)
 #
-# Along one axis, a map is described by three numbers: its `size` in cells, the `step` from cell to
-# cell in pixels of the image, and the `origin`, the pixel over which cell 0 is centred. The image
-# itself is `(h, 1.0, 0.0)`. (Notebook 7 has the rules.) Write a function that follows these numbers
-# through a list of layers:
+# Along one axis, a map is described by three numbers: its `size` in cells, the `step` from cell
+# to cell in pixels of the image, and the `origin`, the pixel over which cell 0 is centred. The
+# image itself is `(h, 1.0, 0.0)`. (Notebook 7 has the rules.) Write a function that follows these
+# numbers through a list of layers:
 #
 # ```
 # ("conv", kernel, stride, padding, dilation)     as in homework 1; dilation 1 is the ordinary one
-# ("pool", kernel, stride)                        rounded up (ceil): windows may hang over the border
+# ("pool", kernel, stride)                        rounded up: windows may hang over the border
 # ("up", kernel, stride, padding)                 transposed convolution
 # ("crop", offset, size)                          drops the first `offset` cells, keeps `size`
 # ```
 #
-# Sizes: a window of k cells with dilation d is d(k − 1) + 1 long. Pooling drops a window that would
-# start outside; a map smaller than the window has one window. A window that hangs over the border has
-# its centre where it would be on a larger map.
+# Sizes: a window of k cells with dilation d is d(k − 1) + 1 long. Pooling drops a window that
+# would start outside; a map smaller than the window has one window. A window that hangs over the
+# border has its centre where it would be on a larger map.
 
-# %% minifcn="solution" id="place"
+# %% minifcn="solution" id="place_of_cells"
 def place(layers, size):
     """(size, step, origin) of the map after the layers, for an image of ``size`` pixels."""
     ### BEGIN SOLUTION
@@ -278,12 +278,13 @@ judge("place", hidden=True)
 # %% [markdown]
 # ## Part 6: Crops (14 points)
 #
-# Two maps can be added if their cells lie on one another: the same step, the same origin, the same
-# size. If only the origin and the size differ, the finer one is cropped. **`crop_offset`** (8 points)
-# says by how many cells: what is the first cell of `fine` that lies on cell 0 of `coarse`? Both are
-# `(size, step, origin)`. If there is no such cell (the steps differ, the offset is not whole, or it
-# lies outside of `fine`), it raises a `ValueError` with a sentence that says why. Two kinds of maps
-# are compared with it: a skip with the upsampled scores, and the last scores with the image itself.
+# Two maps can be added if their cells lie on one another: the same step, the same origin, the
+# same size. If only the origin and the size differ, the finer one is cropped. **`crop_offset`**
+# (8 points) says by how many cells: what is the first cell of `fine` that lies on cell 0 of
+# `coarse`? Both are `(size, step, origin)`. If there is no such cell (the steps differ, the
+# offset is not whole, or it lies outside of `fine`), it raises a `ValueError` with a sentence
+# that says why. Two kinds of maps are compared with it: a skip with the upsampled scores, and the
+# last scores with the image itself.
 #
 # **`crop_forward` and `crop_backward`** (6 points) do it: `rows` and `columns` are the offsets,
 # `height` and `width` the size that is left. What is the gradient of a cell that was cut off?
@@ -320,13 +321,14 @@ def crop_backward(dy, rows, columns, x_shape):
     ### END SOLUTION
 
 # %% [markdown]
-# The released FCN-32s pads its first convolution by 100, and its last large one, fc6, by 0. Here is
-# all of it, for an image of 500 rows. If parts 5 and 6 are right, you have just derived the most
-# famous number of the release.
+# The released FCN-32s pads its first convolution by 100, and its last large one, fc6, by 0. Here
+# is all of it, for an image of 500 rows. If parts 5 and 6 are right, you have just derived the
+# most famous number of the release.
 
 # %% minifcn="try" id="try-5"
 def stage(convolutions, padding=1):
-    return [("conv", 3, 1, padding, 1), *[("conv", 3, 1, 1, 1)] * (convolutions - 1), ("pool", 2, 2)]
+    later = [("conv", 3, 1, 1, 1)] * (convolutions - 1)
+    return [("conv", 3, 1, padding, 1), *later, ("pool", 2, 2)]
 
 
 trunk = [*stage(2, padding=100), *stage(2), *stage(3), *stage(3), *stage(3)]
@@ -352,10 +354,10 @@ judge("crop", hidden=True)
 # %% [markdown]
 # ## Part 7: Inside an FCN (no points, but the reason for it all)
 #
-# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference supplies.
-# The cell takes those of your functions that are right, and trains a narrow FCN-16s with *learned*
-# upsampling with them on two pictures of coloured shapes, for 25 steps. It starts with your bilinear
-# weight, if that is right.
+# minifcn lets you plug in layers. Whatever you have, it uses; what you lack, its reference
+# supplies. The cell takes those of your functions that are right, and trains a narrow FCN-16s
+# with *learned* upsampling with them on two pictures of coloured shapes, for 25 steps. It starts
+# with your bilinear weight, if that is right.
 
 # %% minifcn="try" id="try-6"
 reports = gradcheck.check_module(globals())
@@ -395,10 +397,10 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # Five to eight sentences for each. No code, but numbers and small sketches are welcome.
 #
 # **Question A (8 points).** A blog calls the layer "deconvolution", and says that it "undoes the
-# convolution". Take a convolution with a 3 x 3 kernel and stride 2 that makes 4 x 4 numbers of 9 x 9.
-# In which sense does the transposed convolution with the same weight go back, and in which sense not?
-# Give an argument that needs no computation why *no* layer could undo this convolution. How, then,
-# can a trained FCN have sharp outlines in its output?
+# convolution". Take a convolution with a 3 x 3 kernel and stride 2 that makes 4 x 4 numbers of 9
+# x 9. In which sense does the transposed convolution with the same weight go back, and in which
+# sense not? Give an argument that needs no computation why *no* layer could undo this
+# convolution. How, then, can a trained FCN have sharp outlines in its output?
 
 # %% [markdown] minifcn="words" part="not-an-inverse"
 # *Your answer.*
@@ -408,11 +410,11 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # ### END SOLUTION
 
 # %% [markdown]
-# **Question B (8 points).** In Caffe geometry a classmate crops the scores in the middle, as one crops
-# a photograph, instead of by `crop_offset`. On images of 500 x 500 that is off by a few pixels only.
-# Nothing crashes, and every gradient check passes. Why do they pass? What would you expect to see in
-# the training loss and in the mean IU, and for which objects? How would you find the mistake with one
-# image made for the purpose?
+# **Question B (8 points).** In Caffe geometry a classmate crops the scores in the middle, as one
+# crops a photograph, instead of by `crop_offset`. On images of 500 x 500 that is off by a few
+# pixels only. Nothing crashes, and every gradient check passes. Why do they pass? What would you
+# expect to see in the training loss and in the mean IU, and for which objects? How would you find
+# the mistake with one image made for the purpose?
 
 # %% [markdown] minifcn="words" part="centred-crop"
 # *Your answer.*
@@ -425,10 +427,10 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # ## An open question (no points; for the ambitious)
 #
 # Upsampling a constant map should give a constant map, away from the border. For one axis and a
-# stride of s, which kernels of k places do that? Find the condition, for any k and s, and count how
-# many free numbers are left. Does it matter whether k is a multiple of s? Then take learned upsampling
-# (part 7), train it for longer, and measure how far its kernels have left your condition. Can you add
-# one line to the training loop that keeps them on it?
+# stride of s, which kernels of k places do that? Find the condition, for any k and s, and count
+# how many free numbers are left. Does it matter whether k is a multiple of s? Then take learned
+# upsampling (part 7), train it for longer, and measure how far its kernels have left your
+# condition. Can you add one line to the training loop that keeps them on it?
 
 # %% [markdown]
 # ## Check yourself
@@ -438,7 +440,8 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # - I can draw the stamps of a row of three cells for any stride and kernel, and say the size.
 # - I know which of forward, `dx` and `dweight` is a convolution, and of what with what.
 # - I can say why a cell that was cut off gets no gradient, and gives none.
-# - I know the sum of the bilinear kernel without adding it up, and what it has to do with the factor.
+# - I know the sum of the bilinear kernel without adding it up, and what it has to do with the
+#   factor.
 # - I can derive the 19 of FCN-32s on a sheet of paper.
 # - My functions work for a kernel that is not square, a stride larger than the kernel, a padding
 #   larger than the kernel, and float32.

@@ -1,20 +1,20 @@
 # %% [markdown]
 # # Homework 4 · An FCN, put together
 #
-# Three weeks of layers. Now they become a network: a classifier that is turned into a map of scores,
-# two shortcuts, one sum after the other, and the way back through all of it. You train three of them
-# on coloured shapes, and find out for yourself what the paper's figure 4 claims: that the shortcuts
-# bring the outlines back.
+# Three weeks of layers. Now they become a network: a classifier that is turned into a map of
+# scores, two shortcuts, one sum after the other, and the way back through all of it. You train
+# three of them on coloured shapes, and find out for yourself what the paper's figure 4 claims:
+# that the shortcuts bring the outlines back.
 #
 # **What you learn**
 #
 # - to read a fully connected layer as a convolution, in whichever order it was flattened;
-# - to assemble FCN-32s, 16s and 8s from a few lines, and to send a gradient back through a sum, a crop
-#   and an upsampling;
+# - to assemble FCN-32s, 16s and 8s from a few lines, and to send a gradient back through a sum, a
+#   crop and an upsampling;
 # - to train in stages, to measure what came out, and to say how much of it you believe.
 #
-# **What you need**: notebooks 6, 7 and 9. From the other homework you need nothing: where this one
-# uses layers, they are given. Plan a week: about nine hours in all.
+# **What you need**: notebooks 6, 7 and 9. From the other homework you need nothing: where this
+# one uses layers, they are given. Plan a week: about nine hours in all.
 #
 # | part | | points | about |
 # | --- | --- | --- | --- |
@@ -28,10 +28,11 @@
 # | 8 | a question in words | 10 | 30 min |
 # | | | **100** | |
 #
-# **Rules.** In your functions use NumPy, and what is given here. No part needs another: if yours does
-# not work yet, a reference version stands in. So if you are stuck, go on. minifcn has all of this
-# inside, open to everybody (`minifcn/models`, `minifcn/training`). Read it, and then close it: what you
-# hand in is your own code, written for the functions that are asked for here. Copies are noticed.
+# **Rules.** In your functions use NumPy, and what is given here. No part needs another: if yours
+# does not work yet, a reference version stands in. So if you are stuck, go on. minifcn has all of
+# this inside, open to everybody (`minifcn/models`, `minifcn/training`). Read it, and then close
+# it: what you hand in is your own code, written for the functions that are asked for here. Copies
+# are noticed.
 
 # %% minifcn="setup"
 from minifcn.course import notebook
@@ -45,13 +46,13 @@ import numpy as np
 # ## Part 1: A classifier becomes convolutional (8 points)
 #
 # The first fully connected layer of a classifier takes a map of `rows` x `columns` cells and c
-# channels, written as one line of numbers, and multiplies it with a matrix of
-# `(rows · columns · c, f)`. As a convolution it has a kernel of `(rows, columns, c, f)`, and on a larger
-# map it gives scores at many places.
+# channels, written as one line of numbers, and multiplies it with a matrix of `(rows · columns ·
+# c, f)`. As a convolution it has a kernel of `(rows, columns, c, f)`, and on a larger map it
+# gives scores at many places.
 #
-# In which order was the map written down? Frameworks with channels last, as minifcn: rows, columns,
-# channels (`"hwc"`). PyTorch and Caffe: channels, rows, columns (`"chw"`). The matrix does not tell.
-# Write `fc_to_conv` for both.
+# In which order was the map written down? Frameworks with channels last, as minifcn: rows,
+# columns, channels (`"hwc"`). PyTorch and Caffe: channels, rows, columns (`"chw"`). The matrix
+# does not tell. Write `fc_to_conv` for both.
 
 # %% minifcn="solution" id="fc_to_conv"
 def fc_to_conv(weight, rows, columns, order="hwc"):
@@ -84,10 +85,10 @@ judge("fc-to-conv", hidden=True)
 # %% [markdown]
 # ## Part 2: Forwards (20 points)
 #
-# The trunk of the network (VGG16, with fc6 and fc7 as convolutions) gives you its maps. For an image
-# of h rows, `pool3` has h / 8 of them, `pool4` h / 16, and `fc7` h / 32, rounded up after every
-# pooling. Each map that is used gets a score layer of its own: a convolution of 1 x 1, which is nothing
-# but a product of its channels with a matrix, and a bias.
+# The trunk of the network (VGG16, with fc6 and fc7 as convolutions) gives you its maps. For an
+# image of h rows, `pool3` has h / 8 of them, `pool4` h / 16, and `fc7` h / 32, rounded up after
+# every pooling. Each map that is used gets a score layer of its own: a convolution of 1 x 1,
+# which is nothing but a product of its channels with a matrix, and a bias.
 #
 # ```
 # fc7 --- score_fr --x2-->  +  --x2-->  +  --x8-->  scores of every pixel          FCN-8s
@@ -98,10 +99,10 @@ judge("fc-to-conv", hidden=True)
 # fc7 --- score_fr --x2-->  +  --x16-->  FCN-16s        fc7 --- score_fr --x32-->  FCN-32s
 # ```
 #
-# Upsampling is given below. Because of the rounding, the upsampled scores may be one row or column
-# larger than those of the skip. All maps of this network begin at the top left of the image, so they
-# are cropped there: drop the *last* rows and columns. In the end the scores are cropped to the size of
-# the image in the same way.
+# Upsampling is given below. Because of the rounding, the upsampled scores may be one row or
+# column larger than those of the skip. All maps of this network begin at the top left of the
+# image, so they are cropped there: drop the *last* rows and columns. In the end the scores are
+# cropped to the size of the image in the same way.
 
 # %% minifcn="given" id="upsampling"
 def interpolation(size, factor):
@@ -150,8 +151,8 @@ def fcn_forward(maps, parameters, stride, size):
     ### END SOLUTION
 
 # %% [markdown]
-# A first look. All weights are 0 here, and the biases 1, 10 and 100. So every score layer gives its
-# bias everywhere. What do you expect in the middle of the image? And why less at its border?
+# A first look. All weights are 0 here, and the biases 1, 10 and 100. So every score layer gives
+# its bias everywhere. What do you expect in the middle of the image? And why less at its border?
 
 # %% minifcn="try" id="try-forward"
 def small_case(seed=0, size=(45, 70), classes=3, channels=(("fc7", 5), ("pool4", 4), ("pool3", 3),
@@ -167,7 +168,7 @@ def small_case(seed=0, size=(45, 70), classes=3, channels=(("fc7", 5), ("pool4",
 
 
 maps, parameters = small_case(size=(160, 192), classes=1)
-for (name, array), value in zip(parameters.items(), (0, 1, 0, 10, 0, 100, 0, 1000)):
+for array, value in zip(parameters.values(), (0, 1, 0, 10, 0, 100, 0, 1000)):
     array[...] = value
 try:
     for stride in (32, 16, 8):
@@ -186,13 +187,15 @@ judge("fcn-forward", hidden=True)
 # %% [markdown]
 # ## Part 3: Backwards (24 points)
 #
-# `dscores` comes in. Go back along every arrow of the drawing: through the crops, the upsamplings, the
-# sums, the score layers. `dmaps` goes on into the trunk, `gradients` into the step of training. Four
-# questions, for which a sheet of paper is better than the keyboard:
+# `dscores` comes in. Go back along every arrow of the drawing: through the crops, the
+# upsamplings, the sums, the score layers. `dmaps` goes on into the trunk, `gradients` into the
+# step of training. Four questions, for which a sheet of paper is better than the keyboard:
 #
-# - What is the gradient of a row that was cut off? How large must the array be that goes on from there?
+# - What is the gradient of a row that was cut off? How large must the array be that goes on from
+#   there?
 # - A sum has two inputs. How is its gradient divided between them?
-# - A score layer is a product of matrices at every pixel. Which of its gradients sum over the pixels?
+# - A score layer is a product of matrices at every pixel. Which of its gradients sum over the
+#   pixels?
 # - Why does this function not need the scores?
 
 # %% minifcn="solution" id="fcn_backward"
@@ -229,8 +232,9 @@ judge("fcn-backward", hidden=True)
 # %% [markdown]
 # ## Part 4: FCN-4s (6 points)
 #
-# The paper stops at 8s: "diminishing returns". Was that wise? The step from 16s to 8s can be taken once
-# more, with `pool2`, which has a quarter of the rows of the image. Let both functions take a stride of
+# The paper stops at 8s: "diminishing returns". Was that wise? The step from 16s to 8s can be
+# taken once more, with `pool2`, which has a quarter of the rows of the image. Let both functions
+# take a stride of
 # 4. (If your functions have a branch for each network, this is the time to look for the loop.)
 
 # %% minifcn="test" part="fcn-4s"
@@ -242,8 +246,8 @@ judge("fcn-4s", hidden=True)
 # %% [markdown]
 # ## Part 5: A step of training, and twenty of them (14 points)
 #
-# Stochastic gradient descent with momentum and weight decay, as Caffe does it, for a parameter w with
-# the gradient g and the velocity v:
+# Stochastic gradient descent with momentum and weight decay, as Caffe does it, for a parameter w
+# with the gradient g and the velocity v:
 #
 # ```
 # g' = g + decay · w
@@ -251,9 +255,10 @@ judge("fcn-4s", hidden=True)
 # w' = w - v'
 # ```
 #
-# A **bias** (its name ends in `.bias`) learns at twice the rate, and does not decay. A parameter without
-# a gradient, and its velocity, stay as they are. A parameter without a velocity starts with one of
-# zeros. The arguments are not changed: the function returns new dictionaries. (8 points.)
+# A **bias** (its name ends in `.bias`) learns at twice the rate, and does not decay. A parameter
+# without a gradient, and its velocity, stay as they are. A parameter without a velocity starts
+# with one of zeros. The arguments are not changed: the function returns new dictionaries. (8
+# points.)
 
 # %% minifcn="solution" id="sgd_step"
 def sgd_step(parameters, gradients, velocities, rate, momentum, decay):
@@ -288,10 +293,10 @@ judge("sgd-step")
 judge("sgd-step", hidden=True)
 
 # %% [markdown]
-# **Twenty steps** (6 points). Small mistakes add up. The next cell trains the score layers of a tiny
-# FCN-8s for twenty steps, always with the same numbers: once with your `fcn_forward` and the reference
-# for all else, once with your `fcn_backward`, once with your `sgd_step`. Each of the three has to give
-# the losses of the reference.
+# **Twenty steps** (6 points). Small mistakes add up. The next cell trains the score layers of a
+# tiny FCN-8s for twenty steps, always with the same numbers: once with your `fcn_forward` and the
+# reference for all else, once with your `fcn_backward`, once with your `sgd_step`. Each of the
+# three has to give the losses of the reference.
 
 # %% minifcn="test" part="twenty-steps"
 judge("twenty-steps")
@@ -299,10 +304,10 @@ judge("twenty-steps")
 # %% [markdown]
 # ## Part 6: Mean IU (8 points)
 #
-# The intersection over union of a class, over **all** images together: the pixels that are this class
-# and are called so, divided by the pixels that are it or are called so. Pixels labelled `ignore` do not
-# count, whatever they are called. A class that neither occurs nor is called by anybody has no IU: it
-# stays out of the mean. If no class is left, the mean is `nan`.
+# The intersection over union of a class, over **all** images together: the pixels that are this
+# class and are called so, divided by the pixels that are it or are called so. Pixels labelled
+# `ignore` do not count, whatever they are called. A class that neither occurs nor is called by
+# anybody has no IU: it stays out of the mean. If no class is left, the mean is `nan`.
 
 # %% minifcn="solution" id="mean_iu"
 def mean_iu(labels, predictions, classes, ignore=255):
@@ -336,10 +341,10 @@ judge("mean-iu", hidden=True)
 # %% [markdown]
 # ## Part 7: Train, compare, report (10 points)
 #
-# Now all of it together, on `shapes`: pictures of 64 x 64 pixels with discs, squares, triangles and
-# thin rings, bars and crosses. The trunk is VGG16 at a small part of its width, with random weights;
-# its layers are minifcn's. The rest is yours. (Where something of yours is not right yet, the reference
-# stands in, and the cell says so.)
+# Now all of it together, on `shapes`: pictures of 64 x 64 pixels with discs, squares, triangles
+# and thin rings, bars and crosses. The trunk is VGG16 at a small part of its width, with random
+# weights; its layers are minifcn's. The rest is yours. (Where something of yours is not right
+# yet, the reference stands in, and the cell says so.)
 #
 # In the paper's way, the networks are trained in stages: FCN-32s first, FCN-16s starts from its
 # weights, FCN-8s from those of 16s. New score layers start with zeros. So each stage begins with
@@ -371,8 +376,8 @@ class Trunk:
         rng, c, self.layers = np.random.default_rng(seed), 3, []
         for stage, (f, count) in enumerate(((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)), 1):
             for number in range(1, count + 1):
-                shape = (3, 3, c, f * width)
-                self.layers.append(Conv2d(f"conv{stage}_{number}", shape, padding=1, relu=True, rng=rng))
+                name, shape = f"conv{stage}_{number}", (3, 3, c, f * width)
+                self.layers.append(Conv2d(name, shape, padding=1, relu=True, rng=rng))
                 c = f * width
             self.layers.append(MaxPool2d(f"pool{stage}"))
         self.layers.append(Conv2d("fc6", (7, 7, c, c), padding=3, relu=True, rng=rng))
@@ -460,19 +465,19 @@ for row, index in zip(axes, (0, 1, 2)):
         axis.imshow(picture)
         axis.set_title(title)
         axis.axis("off")
-show(figure, alt="Three held-out pictures of shapes, their labels, and the masks of FCN-32s, 16s and "
-     "8s.")
+show(figure, alt="Three held-out pictures of shapes, their labels, and the masks of FCN-32s, "
+     "16s and 8s.")
 
 # %% [markdown]
-# **Report** (10 points, marked by hand). Run the experiment, change what you like, and write up to one
-# page:
+# **Report** (10 points, marked by hand). Run the experiment, change what you like, and write up
+# to one page:
 #
-# - a table: mean IU and pixels right of FCN-32s, 16s, 8s and of the all-background answer (and of 4s,
-#   if you have it);
-# - what the shortcuts bring, and for which shapes: measure it, do not only look at it (an IU for each
-#   class, for instance, or the errors near outlines);
-# - one *fair* comparison: FCN-8s has been trained three times as long as FCN-32s. How much of its lead
-#   comes from that? Run what you need to answer it, and show the numbers;
+# - a table: mean IU and pixels right of FCN-32s, 16s, 8s and of the all-background answer (and of
+#   4s, if you have it);
+# - what the shortcuts bring, and for which shapes: measure it, do not only look at it (an IU for
+#   each class, for instance, or the errors near outlines);
+# - one *fair* comparison: FCN-8s has been trained three times as long as FCN-32s. How much of its
+#   lead comes from that? Run what you need to answer it, and show the numbers;
 # - how sure you are: what would another seed change?
 
 # %% [markdown] minifcn="words" part="report"
@@ -485,12 +490,13 @@ show(figure, alt="Three held-out pictures of shapes, their labels, and the masks
 # %% [markdown]
 # ## Part 8: In words (10 points)
 #
-# **Question.** A classmate brings the weights of a VGG16 from PyTorch into an FCN with channels last.
-# The convolutions are transposed with care. fc6, a matrix of 25088 rows, is reshaped to
-# `(7, 7, 512, 4096)`. Nothing crashes, training runs, and in the end the mean IU is 12 points lower than
-# in the paper. What is wrong, and why did nothing crash? Why does the network learn something at all?
-# Which test, with a single picture of 224 x 224 and no training, would have found it within a minute?
-# And would that test have found an fc6 that was *not loaded*? Eight to ten sentences.
+# **Question.** A classmate brings the weights of a VGG16 from PyTorch into an FCN with channels
+# last. The convolutions are transposed with care. fc6, a matrix of 25088 rows, is reshaped to
+# `(7, 7, 512, 4096)`. Nothing crashes, training runs, and in the end the mean IU is 12 points
+# lower than in the paper. What is wrong, and why did nothing crash? Why does the network learn
+# something at all? Which test, with a single picture of 224 x 224 and no training, would have
+# found it within a minute? And would that test have found an fc6 that was *not loaded*? Eight to
+# ten sentences.
 
 # %% [markdown] minifcn="words" part="fc6-order"
 # *Your answer.*
@@ -502,10 +508,11 @@ show(figure, alt="Three held-out pictures of shapes, their labels, and the masks
 # %% [markdown]
 # ## An open question (no points; for the ambitious)
 #
-# Can the three stages be one? Train FCN-8s from the start, with all score layers at once, for as many
-# steps as the three stages have together. The paper scales pool4 by 0.01 and pool3 by 0.0001 then. Look
-# at the sizes of the numbers in your maps before you believe that these factors are right for your
-# trunk. Find better ones, say by which rule, and test the rule with three seeds against the stages.
+# Can the three stages be one? Train FCN-8s from the start, with all score layers at once, for as
+# many steps as the three stages have together. The paper scales pool4 by 0.01 and pool3 by 0.0001
+# then. Look at the sizes of the numbers in your maps before you believe that these factors are
+# right for your trunk. Find better ones, say by which rule, and test the rule with three seeds
+# against the stages.
 
 # %% [markdown]
 # ## Check yourself
