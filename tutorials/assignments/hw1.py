@@ -365,10 +365,16 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # that does see it.
 
 # %% [markdown] minifcn="words" part="overlap-missed"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# The most likely mistake is that `dx` is assigned, with `=`, where contributions should be added,
+# with `+=`. A pixel's gradient is the sum over all windows that hold it. With a kernel of 2 and a
+# stride of 2 windows do not overlap: every pixel lies in exactly one, and the sum has one term.
+# So `=` and `+=` give the same, and no test on these shapes can tell them apart, however careful
+# it is. With a kernel of 3 and a stride of 1 a pixel lies in up to nine windows, and only the
+# contribution of the last one is left. `dweight` and `dbias` are right because their sums run
+# over windows, not over pixels. The smallest test: one row of three pixels, a kernel of 1 x 2,
+# stride 1. The middle pixel lies in both windows; with `dy` = (1, 10) its gradient must be 1 ·
+# w[1] + 10 · w[0], and the mistaken function gives one of the two terms.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -379,10 +385,15 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # largest.
 
 # %% [markdown] minifcn="words" part="four-changes"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# (1) f(x + h) and f(x − h) agree in nearly all of their sixteen digits; the rounding of about
+# 1e-16 is divided by 1e-13, so that the slope is right to about three digits only. A right layer
+# fails a tolerance of 1e-6. (2) float32 has seven digits: 6e-8 / 1e-5 is an error of nearly one
+# per cent. Again right layers fail, and with a looser tolerance wrong ones would pass. (3) The
+# outputs of a softmax add up to 1, whatever x is. With `dy` of ones, L is a constant and all
+# slopes are 0. A backward pass that returns zeros passes, and so does one that forgets `dy` in
+# the right place. (4) A single wrong element among ten thousand, with an error of 1e-3, has a
+# mean error of 1e-7: it passes. And it is single elements that are wrong at borders and corners.
 # ### END SOLUTION
 
 # %% [markdown]

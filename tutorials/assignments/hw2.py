@@ -405,10 +405,19 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # for?
 
 # %% [markdown] minifcn="words" part="ignored-pixels"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# It is not a mistake of the gradient: loss and `dscores` belong together, and that is all that a
+# gradient check can see. It is another loss. Compared with the mean over valid pixels, loss and
+# gradient are multiplied by the share of valid pixels, here a tenth. So the loss looks ten times
+# better than it is, and the steps are ten times smaller: the same rate trains ten times more
+# slowly. Worse, the factor differs from batch to batch, so that a picture with few labels counts
+# less than one with many. If the second image has no valid pixel at all, it adds nothing in
+# either version, but the classmate's mean is halved by it. (In the right version only a batch
+# without any valid pixel needs a special case.) With 255 as a class the network learns where
+# people did not draw labels: outlines, clutter, the edge of the picture. That is nine tenths of
+# all pixels, so the class wins nearly everywhere, pixel accuracy looks splendid, and pixels
+# without a label get no useful answer. It is good only if "nobody could say" is an answer that
+# one wants.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -418,10 +427,19 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # other two.
 
 # %% [markdown] minifcn="words" part="stuck-loss"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# Score layers start at zero, so all seven scores are equal, each class has a probability of 1/7,
+# and the loss is ln 7 = 1.9459. If it stays there, the scores have not moved. Cause 1: the steps
+# are too small, for instance a rate of 1e-10, which belongs to a sum over pixels, with a mean.
+# Experiment: print the size of one step relative to the weights, or raise the rate a
+# thousandfold; the loss moves at once. Cause 2: the trunk is dead, all of fc7 is 0 after ReLU
+# (bad initial weights or preprocessing), so that the score weights get no gradient and only
+# biases learn. Experiment: print the share of zeros in fc7 and the size of the gradient of each
+# layer; a larger rate does not help. Cause 3: images and labels do not belong together, or there
+# is nothing to learn, since nearly all labels are ignored. Then gradients and steps have a normal
+# size. Experiment: count the labels of a batch, look at one picture with its labels drawn over
+# it, and overfit two pictures: with cause 3 two pictures can be learned by heart, with 1 and 2
+# they cannot.
 # ### END SOLUTION
 
 # %% [markdown]

@@ -403,10 +403,16 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # convolution. How, then, can a trained FCN have sharp outlines in its output?
 
 # %% [markdown] minifcn="words" part="not-an-inverse"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# It goes back in shape and in connections: from 4 x 4 to 9 x 9, and every number goes to just
+# those nine pixels from which it came, with the same weights. As a matrix it is the transpose,
+# which is why it is also the convolution's `dx`. It does not give the values back: the transpose
+# of a matrix is not its inverse, and pixels where stamps overlap get sums of several numbers. No
+# layer could undo this convolution, because it maps 81 numbers to 16. There are many different
+# images with the same 16 numbers, and no function can know which of them it was. An FCN has sharp
+# outlines because it need not undo anything. The coarse map has many channels, so that more than
+# one number per cell survives; learned kernels put in what is plausible; and above all the skips
+# bring in finer maps, in which the outlines have never been lost.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -417,10 +423,17 @@ print(f"engine {engine}: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 # the mistake with one image made for the purpose?
 
 # %% [markdown] minifcn="words" part="centred-crop"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# A crop in the middle is a linear function like any other, and its backward pass puts the
+# gradient back where it was taken from. Forward and backward agree, and a gradient check asks
+# nothing else. It cannot know which pixel a score was meant for. In training the scores are
+# compared with labels some pixels away. The loss still falls, a little less far. Large regions
+# overlap with themselves after a shift of three pixels, so pixel accuracy hardly changes; thin
+# and small things, poles, signs, the rings and bars of our shapes, lose most of their IU, and the
+# mean IU with them. The network may learn a constant shift, but here it depends on the size of
+# the image, so it cannot. To find it, give the last layer a map whose value is its own place: a
+# ramp of the cell centres in pixels. Upsampled and cropped, the ramp must say at pixel i the
+# number i, away from the border. Off by three everywhere is off by three rows.
 # ### END SOLUTION
 
 # %% [markdown]

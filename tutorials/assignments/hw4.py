@@ -481,8 +481,6 @@ show(figure, alt="Three held-out pictures of shapes, their labels, and the masks
 # - how sure you are: what would another seed change?
 
 # %% [markdown] minifcn="words" part="report"
-# *Your report.*
-#
 # ### BEGIN SOLUTION
 # SAMPLE
 # ### END SOLUTION
@@ -499,10 +497,19 @@ show(figure, alt="Three held-out pictures of shapes, their labels, and the masks
 # ten sentences.
 
 # %% [markdown] minifcn="words" part="fc6-order"
-# *Your answer.*
-#
 # ### BEGIN SOLUTION
-# SAMPLE
+# PyTorch writes the map that goes into fc6 as channels, rows, columns; a network with channels
+# last expects rows, columns, channels. The matrix has 25088 = 512 · 7 · 7 rows in either case, so
+# the reshape succeeds and every later shape is right. Shapes were the only thing that was
+# checked. But a weight that belongs to channel 3 at the top left now multiplies another channel
+# at another place. The network still learns: all convolutions before fc6 are right, and the
+# scrambled fc6 is a projection with weights of a sensible size, from which fine-tuning can start,
+# much as from random ones. What is lost is what fc6 had learned on ImageNet. The test: send one
+# picture of 224 x 224 through PyTorch's classifier and through the new network with its old fc8,
+# and compare the 1000 scores. There is one place for the kernel, so they must agree to rounding.
+# It is not enough to compare with one's own fully connected version if that has been filled by
+# the same reshape. An fc6 that was not loaded would be found by the same test, since its scores
+# would differ; comparing the layers' names alone would find that too, but not the wrong order.
 # ### END SOLUTION
 
 # %% [markdown]
