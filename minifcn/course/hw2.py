@@ -251,7 +251,7 @@ ASSIGNMENT = Assignment(
         Function("log-softmax", "log_softmax", 4, log_softmax, SCORES, hidden=2, draw=draw_scores,
                  mistakes=SCORE_MISTAKES, page="tutorials/08_loss"),
         Layer("loss", LOSS, value=7, gradient=7, purity=2, hidden=4, draw=draw_loss,
-              page="tutorials/08_loss"),
+              page="tutorials/08_loss", leave_out=("class weights",)),
         Judged("class-weights", LOSS, 4, judge_class_weights, hidden=2, page="tutorials/08_loss"),
         Judged("smoothing", LOSS, 4, judge_smoothing, hidden=2, page="tutorials/08_loss"),
         Words("ignored-pixels", 8),
