@@ -36,8 +36,11 @@ def draw_size(rng):
 
 
 SIZE_MISTAKES = (
-    ("off_by_one", "one window too few",
-     lambda *a: output_size(*a) - 1),
+    ("off_by_one", "one window too few", lambda *a: output_size(*a) - 1),
+    ("off_by_one", "the window is taken one pixel too short",
+     lambda e, k, s=1, p=0, d=1: (e + 2 * p - d * (k - 1)) // s + 1),
+    ("off_by_one", "the window is taken one pixel too long",
+     lambda e, k, s=1, p=0, d=1: (e + 2 * p - d * (k - 1) - 2) // s + 1),
     ("off_by_one", "one window too many", lambda *a: output_size(*a) + 1),
     ("dilation_ignored", "the same for every dilation", lambda *a: output_size(*a[:4])),
     ("padding_ignored", "as if there were no padding",

@@ -6,11 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from minifcn.course.comparing import compared
+from minifcn.course.comparing import aspects, compared
 from minifcn.course.parts import (
     Assignment,
     Failed,
-    Function,
     Judged,
     Layer,
     Verdict,
@@ -96,42 +95,42 @@ def log_softmax(scores):
     return scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)
 
 
-SCORES = (
-    (np.zeros(4),),
-    (np.array([1000.0, 0]),),
-    (np.array([[1.0, 2, 3], [-4, 0, 4], [0.5, 0.5, 0.5]]),),
-    (np.array([[[0.0, -2000, 5], [700, 710, 720]]]),),
-    (np.linspace(-3, 3, 24).reshape(1, 2, 3, 4),),
-)
+def _scores(axes, size):
+    def draw(rng):
+        shape = tuple(int(v) for v in rng.integers(2, 6, axes))
+        return (size * rng.standard_normal(shape),)
+
+    return draw
 
 
-def draw_scores(rng):
-    shape = tuple(int(v) for v in rng.integers(2, 6, int(rng.integers(1, 5))))
-    return (rng.standard_normal(shape) * 10 ** rng.uniform(0, 3.5),)
-
-
-def _silent(function):
-    def quiet(scores):
-        with np.errstate(all="ignore"):
-            return function(scores)
-
-    return quiet
+SCORES = {
+    "for one pixel": _scores(1, 2),
+    "for several axes": _scores(4, 3),
+    "for scores of a thousand": _scores(2, 1000),
+    "for probabilities near 0": lambda rng: (
+        np.array([0, -900.0, 1]) + rng.standard_normal((2, 3)),),
+}
 
 
 SCORE_MISTAKES = (
-    ("softmax_axis", "the softmax is taken over all axes, not the last alone",
+    ("softmax_axis", "has a softmax over all axes, not over the last alone",
      lambda s: s - np.logaddexp.reduce(s, axis=None)),
-    ("softmax_axis", "the softmax is taken over the first axis, not the last",
+    ("softmax_axis", "has a softmax over the first axis, not over the last",
      lambda s: s - np.logaddexp.reduce(s, axis=0, keepdims=True)),
-    ("wrong_logarithm", "that is the softmax, not its logarithm",
+    ("wrong_logarithm", "is the softmax, not its logarithm",
      lambda s: np.exp(log_softmax(s))),
-    ("wrong_logarithm", "that is the logarithm to another base",
+    ("wrong_logarithm", "is the logarithm to another base",
      lambda s: log_softmax(s) / np.log(2)),
-    ("sign", "the right answer with the wrong sign", lambda s: -log_softmax(s)),
-    ("unstable", "right for small scores only: exp of a large score is infinite",
-     _silent(lambda s: np.log(np.exp(s) / np.exp(s).sum(-1, keepdims=True)))),
-    ("unstable", "right for small scores only: the logarithm of a tiny probability is infinite",
-     _silent(lambda s: np.log(np.exp(log_softmax(s))))),
+    ("sign", "has the wrong sign", lambda s: -log_softmax(s)),
+    ("unstable", "is right for small scores only: exp of a large score is infinite",
+     lambda s: np.log(np.exp(s) / np.exp(s).sum(-1, keepdims=True))),
+    ("unstable", "is right for small scores only: the logarithm of a tiny probability is infinite",
+     lambda s: np.log(np.exp(log_softmax(s)))),
+    ("unstable", "is right for small scores only: exp of a large score is infinite",
+     lambda s: s - np.log(np.exp(s).sum(-1, keepdims=True))),
+    ("unstable", "is right only if all pixels have scores of one size: the largest of all is "
+     "subtracted, not that of each pixel",
+     lambda s: (s - s.max()) - np.log(np.exp(s - s.max()).sum(-1, keepdims=True))),
 )  # fmt: skip
 
 
@@ -248,8 +247,9 @@ ASSIGNMENT = Assignment(
               page="tutorials/04_pooling"),
         Layer("max-pool-backward", POOL[1:], gradient=9, purity=1, hidden=4, draw=draw_pool,
               page="tutorials/04_pooling"),
-        Function("log-softmax", "log_softmax", 4, log_softmax, SCORES, hidden=2, draw=draw_scores,
-                 mistakes=SCORE_MISTAKES, page="tutorials/08_loss"),
+        Judged("log-softmax", ("log_softmax",), 4,
+               aspects("log_softmax", log_softmax, SCORES, SCORE_MISTAKES), hidden=2,
+               page="tutorials/08_loss"),
         Layer("loss", LOSS, value=7, gradient=7, purity=2, hidden=4, draw=draw_loss,
               page="tutorials/08_loss", leave_out=("class weights",)),
         Judged("class-weights", LOSS, 4, judge_class_weights, hidden=2, page="tutorials/08_loss"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minifcn.course.comparing import compared
+from minifcn.course.comparing import aspects, compared
 from minifcn.course.parts import (
     Assignment,
     Failed,
-    Function,
     Judged,
     Layer,
     Verdict,
@@ -125,21 +124,21 @@ def _tent(factor, classes, kernel):
 
 
 KERNEL_MISTAKES = (
-    ("channels_mixed", "all pairs of classes are filled, not each class with itself alone",
+    ("channels_mixed", "fills all pairs of classes, not each class with itself alone",
      lambda f, c: np.broadcast_to(bilinear_weight(f, 1), (*bilinear_weight(f, 1).shape[:2], c, c))),
-    ("constant_factor", "the kernel of a class sums to 1, so that constants shrink",
+    ("constant_factor", "has a kernel that sums to 1, so that constants shrink",
      lambda f, c: bilinear_weight(f, c) / f**2),
-    ("constant_factor", "the largest weight is 1", lambda f, c: bilinear_weight(f, c)
+    ("constant_factor", "has a kernel whose largest weight is 1", lambda f, c: bilinear_weight(f, c)
      / bilinear_weight(f, c).max()),
-    ("wrong_kernel", "all weights are 1: the nearest cells are added up",
+    ("wrong_kernel", "has a kernel of ones: the nearest cells are added up",
      lambda f, c: _tent(f, c, lambda i, k, s: 1)),
-    ("wrong_kernel", "the tent is half a place off its middle",
+    ("wrong_kernel", "has a tent that is half a place off its middle",
      lambda f, c: _tent(f, c, lambda i, k, s: 1 - abs(i - k // 2) / s)),
-    ("wrong_kernel", "the tent is half a place off its middle",
+    ("wrong_kernel", "has a tent that is half a place off its middle",
      lambda f, c: _tent(f, c, lambda i, k, s: 1 - abs(i - (s - 1)) / s)),
-    ("wrong_kernel", "the tent is one along rows and columns added, not multiplied",
+    ("wrong_kernel", "has tents of rows and columns that are added, not multiplied",
      lambda f, c: _added(f, c)),
-    ("wrong_shape", "an odd factor gets a kernel of 2 * factor places",
+    ("wrong_shape", "has 2 * factor places",
      lambda f, c: bilinear_weight(f, c, 2 * f)),
 )  # fmt: skip
 
@@ -150,8 +149,11 @@ def _added(factor, classes):
     return (line[:, None] + line)[:, :, None, None] / 2 * np.eye(classes)
 
 
-def draw_factor(rng):
-    return int(rng.integers(2, 17)), int(rng.integers(2, 5))
+FACTORS = {
+    "for one class": lambda rng: (2 * int(rng.integers(1, 9)), 1),
+    "for several classes": lambda rng: (2 * int(rng.integers(1, 9)), int(rng.integers(2, 5))),
+    "for an odd factor": lambda rng: (2 * int(rng.integers(1, 6)) + 1, int(rng.integers(1, 4))),
+}
 
 
 # -- where a cell lies ----------------------------------------------------------------------------
@@ -200,50 +202,53 @@ def _stage(convolutions, padding=1):
 
 
 TRUNK = [*_stage(2, 100), *_stage(2), *_stage(3), *_stage(3), *_stage(3), ("conv", 7, 1, 0, 1)]
-PLACES = (
-    ([], 9),
-    ([("conv", 3, 2, 1, 1), ("conv", 5, 3, 0, 1)], 40),
-    ([("conv", 3, 2, 1, 2), ("conv", 3, 1, 3, 3)], 31),
-    ([("pool", 2, 2), ("pool", 3, 2), ("pool", 2, 2)], 27),
-    ([("pool", 1, 3)], 5),
-    ([("pool", 2, 2)], 1),
-    ([("pool", 2, 2), ("pool", 2, 2), ("up", 8, 4, 2)], 30),
-    ([("pool", 2, 2), ("up", 5, 3, 1), ("conv", 3, 1, 0, 1)], 12),
-    ([("pool", 2, 2), ("crop", 3, 4), ("conv", 3, 1, 0, 1)], 20),
-    (TRUNK, 500),
-    ([*TRUNK, ("up", 4, 2, 0), ("up", 32, 16, 0), ("crop", 27, 375)], 375),
-)
+
+
+def _places(*kinds):
+    """Two or three layers of these kinds, after a first pooling, on 60 to 120 pixels."""
+
+    def draw(rng):
+        kernel, stride, padding = (int(v) for v in rng.integers((3, 2, 1), (6, 4, 3)))
+        layers = {
+            "conv": ("conv", kernel, stride, padding, 1),
+            "dilated": ("conv", kernel, 1, padding, int(rng.integers(2, 4))),
+            "pool": ("pool", kernel - 1, stride),
+            "up": ("up", 2 * stride, stride, padding),
+            "crop": ("crop", padding, 5),
+        }
+        return [("pool", 2, 2), *(layers[kind] for kind in kinds)], int(rng.integers(60, 121))
+
+    return draw
+
+
+PLACES = {
+    "after two convolutions": _places("conv", "conv"),
+    "after a dilated convolution": _places("dilated", "conv"),
+    "after poolings": _places("pool", "pool"),
+    "after poolings of tiny maps": lambda rng: (
+        [("pool", 1, 3), ("pool", 4, 2), ("pool", 2, 2)], int(rng.integers(4, 7))),
+    "after an upsampling": _places("up", "conv"),
+    "after a crop": _places("crop", "conv"),
+    "for all of FCN-16s": lambda rng: (
+        [*TRUNK, ("up", 4, 2, 0), ("up", 32, 16, 0), ("crop", 27, 300)],
+        int(rng.integers(300, 500))),
+}  # fmt: skip
 PLACE_MISTAKES = tuple(
     (cause, words, lambda layers, size, key=key: place(layers, size, **{key: True}))
     for cause, words, key in (
-        ("dilation_ignored", "the window of a dilated convolution is taken as if dilation were 1",
+        ("dilation_ignored", "is that without dilation",
          "no_dilation"),
-        ("padding_ignored", "the padding of a convolution does not move the origin", "no_padding"),
-        ("stride_order", "a convolution moves the origin by its new step, not by the old one",
+        ("padding_ignored", "has an origin that no padding moves", "no_padding"),
+        ("stride_order", "has an origin that a convolution moves by its new step",
          "new_step"),
-        ("rounded_down", "the size after pooling is rounded down", "floor"),
-        ("origin", "a pooling leaves the origin where it was", "pool_stays"),
-        ("sign", "upsampling moves the origin to the wrong side", "up_sign"),
-        ("stride_order", "upsampling moves the origin by its old step, not by the new one",
+        ("rounded_down", "has a size after pooling that is rounded down", "floor"),
+        ("origin", "has an origin that no pooling moves", "pool_stays"),
+        ("sign", "has an origin that upsampling moves to the wrong side", "up_sign"),
+        ("stride_order", "has an origin that upsampling moves by its old step",
          "old_step"),
-        ("origin", "a crop moves the origin by cells, not by pixels", "crop_cells"),
+        ("origin", "has an origin that a crop moves by cells, not by pixels", "crop_cells"),
     )
 )  # fmt: skip
-
-
-def draw_place(rng):
-    layers = []
-    for _ in range(int(rng.integers(3, 7))):
-        kernel, stride, padding, dilation = (int(v) for v in rng.integers(1, (6, 4, 3, 3)))
-        layers.append([("conv", kernel, 1, padding, dilation), ("conv", kernel, stride, padding, 1),
-                       ("pool", kernel, stride), ("up", 2 * stride, stride, stride // 2),
-                       ("crop", padding, 5)][int(rng.integers(5))])  # fmt: skip
-    size = 60 + int(rng.integers(0, 60))
-    for kept in range(len(layers), 0, -1):      # never a map without cells
-        if all(place(layers[:n], size)[0] > 12 or layers[n - 1][0] == "crop"
-               for n in range(1, kept + 1)):  # fmt: skip
-            return layers[:kept], size
-    return [("pool", 2, 2)], size
 
 
 # -- crops ----------------------------------------------------------------------------------------
@@ -334,11 +339,11 @@ ASSIGNMENT = Assignment(
         Layer("conv-transpose-backward", UP[1:], gradient=14, purity=2, hidden=6,
               draw=draw_conv_transpose, page="tutorials/05_upsampling"),
         Judged("extra", UP, 5, judge_extra, hidden=3, page="tutorials/05_upsampling"),
-        Function("bilinear-weight", "bilinear_weight", 6, bilinear_weight,
-                 ((2, 3), (3, 2), (4, 1), (8, 2), (5, 3)), hidden=4, draw=draw_factor,
-                 mistakes=KERNEL_MISTAKES, page="tutorials/05_upsampling"),
-        Function("place", "place", 8, place, PLACES, hidden=4, draw=draw_place,
-                 mistakes=PLACE_MISTAKES, page="tutorials/07_fcn"),
+        Judged("bilinear-weight", ("bilinear_weight",), 6,
+               aspects("bilinear_weight", bilinear_weight, FACTORS, KERNEL_MISTAKES), hidden=4,
+               page="tutorials/05_upsampling"),
+        Judged("place", ("place",), 8, aspects("place", place, PLACES, PLACE_MISTAKES), hidden=4,
+               page="tutorials/07_fcn"),
         Judged("crop-offset", ("crop_offset",), 5, judge_crop_offset, hidden=3,
                page="tutorials/07_fcn"),
         Judged("crop", ("crop_forward", "crop_backward"), 4, judge_crop, hidden=2,
