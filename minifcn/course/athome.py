@@ -43,23 +43,25 @@ def notebook(name: str, namespace: dict[str, Any]) -> Callable[..., float]:
                 "on other shapes and values"
             )
             return 0.0
-        results = _judged(declared, namespace, int(seed) if hidden else None)
+        results, told = _judged(declared, namespace, int(seed) if hidden else None)
         results = [grading.with_page(each, declared, homework) for each in results]
-        print(shown(results))
+        print("\n".join([shown(results), *told]))
         return float(round(sum(each.score for each in results), 6))
 
     return judge
 
 
 def _judged(part: Layer | Function | Judged, namespace: dict[str, Any], seed: int | None):
+    """Results, and how fast they are."""
     ask = asking(namespace)
     if seed is not None:
-        return [grading.hidden(part, ask, seed)]
+        return [grading.hidden(part, ask, seed)], []
     if isinstance(part, Layer):
+        reports = {name: _report(namespace, name, part.leave_out) for name in part.functions}
         return grading.layer_results(
-            part, {name: _report(namespace, name, part.leave_out) for name in part.functions}
+            part, reports, lambda name, given: beside.best_seconds(namespace, name, given)
         )
-    return [grading.judged(part, ask)]
+    return [grading.judged(part, ask)], []
 
 
 def _report(namespace: dict[str, Any], name: str, leave_out: tuple[str, ...]):

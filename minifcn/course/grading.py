@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minifcn import noticed
-from minifcn.course import beside, submission
+from minifcn.course import beside, speed, submission
 from minifcn.course.parts import (
     Assignment,
     Code,
@@ -162,6 +162,7 @@ def grade(
         for part in judged:
             progress(part.name)
             results = _of_part(part, session, reports, seed, homework)
+            grades.remarks += session.speeds
             said = session.noticed.get(part.name, set()).union(
                 *(reports.noticed.get(name, ()) for name in part.functions)
             )
@@ -190,7 +191,7 @@ def rng_of(part: str, seed: int | None) -> np.random.Generator:
 def _of_part(part: Part, session: _Session, reports, seed, homework: Assignment) -> list[Result]:
     """The results of a part, behind the wall."""
     if isinstance(part, Layer):
-        results = layer_results(part, reports[part.name])
+        results, session.speeds = layer_results(part, reports[part.name], session.best_seconds)
     else:
         results = [judged(part, session.asking(part.name))]
     if part.hidden and seed is not None:
@@ -198,8 +199,13 @@ def _of_part(part: Part, session: _Session, reports, seed, homework: Assignment)
     return [with_page(each, part, homework) for each in results]
 
 
-def layer_results(part: Layer, reports: dict[str, Any]) -> list[Result]:
-    """Points for value, gradient and purity, from the checker's reports."""
+def layer_results(
+    part: Layer, reports: dict[str, Any], seconds: Callable[[str, tuple], float]
+) -> tuple[list[Result], list[str]]:
+    """Points for value, gradient, purity and speed, and how fast it is.
+
+    ``seconds`` measures a function on arguments; the rest comes from the checker's reports.
+    """
     from minifcn.gradcheck.cases import operation_of
 
     values, gradients, pure = [], [], []
@@ -236,7 +242,24 @@ def layer_results(part: Layer, reports: dict[str, Any]) -> list[Result]:
                 wrong[0].cause if wrong else None,
             )
         )
-    return results
+    ratios = {name: _ratio(name, seconds) if report.ok else 0.0 for name, report in reports.items()}
+    told = [speed.words(name, ratio) for name, ratio in ratios.items() if ratio]
+    if part.speed:
+        share = sum(ratio >= speed.RATIO for ratio in ratios.values()) / len(ratios)
+        slow = "" if share == 1 else "\n".join(told) or "only what is right can be fast"
+        name = f"{part.name}.speed"
+        cause = None if share == 1 else "slow"
+        results.append(Result(name, round(part.speed * share, 6), part.speed, slow, cause))
+    return results, told
+
+
+def _ratio(name: str, seconds: Callable[[str, tuple], float]) -> float:
+    arguments = speed.largest_case(name, rng_of(name, None))
+    try:
+        own = seconds(name, arguments)
+    except Failed:
+        return 0.0
+    return speed.plain_seconds(name, arguments) / max(own, 1e-6)
 
 
 def _words(report: Any, kind: str) -> str:
@@ -365,7 +388,7 @@ def out_of(part: Part, with_hidden: bool) -> list[Result]:
     if isinstance(part, Layer):
         kinds = [
             (f"{part.name}.{kind}", getattr(part, kind))
-            for kind in ("value", "gradient", "purity")
+            for kind in ("value", "gradient", "purity", "speed")
             if getattr(part, kind)
         ]
     else:
@@ -467,6 +490,7 @@ class _Session:
         self.missing: list[str] = []
         self.failed_cells: list[str] = []
         self.noticed: dict[str, set[str]] = {}
+        self.speeds: list[str] = []
 
     def stop(self) -> None:
         self.worker.stop()
@@ -482,6 +506,16 @@ class _Session:
             raise Failed(f"cannot be loaded: {words_of(error)}", "not_loaded") from None
         self.failed_cells = [each for each in failed if isinstance(each, str)]
         return [each for each in functions if each in lacking]
+
+    def best_seconds(self, name: str, arguments: tuple[Any, ...]) -> float:
+        """CPU seconds of a function, as the student's process says."""
+        try:
+            told = self.worker.probe("best_seconds", name, list(arguments), seconds=self.seconds)
+        except (Raised, Ended) as error:
+            raise failure(name, error) from None
+        if not isinstance(told, float) or not told >= 0:
+            raise Failed(f"{name} cannot be measured")
+        return told
 
     def asking(self, part: str) -> Ask:
         """What a judge calls the student's functions with, in a process of the part's own."""

@@ -18,6 +18,7 @@ from minifcn import noticed
 from minifcn.isolation import plain
 
 LARGEST = 4 << 20  # bytes of a Python file, and of all the code of a notebook
+TELLING = 130  # nodes of a syntax tree, below which everyone writes the same
 SKIPPED = ("setup", "try", "test", "hidden")
 
 
@@ -358,7 +359,7 @@ def _shapes(text: str) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             shape = _normalised(node)
-            if shape.count("(") >= 60:
+            if shape.count("(") >= TELLING:
                 shapes[node.name] = shape
     return shapes
 

@@ -113,7 +113,8 @@ def test_a_page_of_feedback_names_the_bug_and_nothing_that_is_the_instructors(gr
     seed = str(graded.seed)
     for name, text in pages.items():
         assert seed not in text and "np.maximum" not in text
-        assert not STUDENTS[name].noticed or STUDENTS[name].noticed not in text
+    assert "not judged: the code starts another program" in pages["other-program"]
+    assert "no hidden one" not in pages["visible-only"]
 
 
 # -- Gradescope -----------------------------------------------------------------------------------
