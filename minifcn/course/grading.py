@@ -423,9 +423,9 @@ def _visible_only(grades: Grades) -> list[str]:
     for part in _once([each.part for each in grades]):
         known = [each for each in grades if each.part == part and not each.hidden]
         unknown = [each for each in grades if each.part == part and each.hidden]
-        if unknown and known and all(each.score == each.out_of for each in known):
-            if not any(each.score for each in unknown):
-                notices.append(f"{part}: right on every case that students know, on no hidden one")
+        all_known = known and all(each.score == each.out_of for each in known)
+        if all_known and unknown and not any(each.score for each in unknown):
+            notices.append(f"{part}: right on every case that students know, on no hidden one")
     return notices
 
 

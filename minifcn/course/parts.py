@@ -6,8 +6,9 @@ and the seed of the hidden cases are the instructor's, and no part of the packag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ class Assignment(NamedTuple):
     name: str
     title: str
     parts: tuple[Part, ...]
-    pages: dict[str, str] = {}
+    pages: Mapping[str, str] = MappingProxyType({})
     allowed: tuple[str, ...] = ()
 
     def part(self, name: str) -> Part:

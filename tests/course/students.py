@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from minifcn.course import building
@@ -31,7 +32,7 @@ class Student(NamedTuple):
     """``write(folder)`` hands in; ``lost`` are points below full ones; ``told`` must be said."""
 
     write: Callable[[Path], None]
-    lost: dict[str, float] = {}
+    lost: Mapping[str, float] = MappingProxyType({})
     noticed: str = ""
     remarked: str = ""
 

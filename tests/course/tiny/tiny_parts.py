@@ -31,8 +31,8 @@ ASSIGNMENT = Assignment(
     parts=(
         Layer("relu", ("relu_forward", "relu_backward"), value=20, gradient=20, purity=10,
               hidden=10, draw=draw_relu, page="tutorials/04_pooling"),
-        Function("size", "output_size", points=10, right=lambda n, k, s, p: (n + 2 * p - k) // s + 1,
-                 cases=((7, 3, 2, 0), (8, 3, 1, 1), (9, 2, 3, 1)), hidden=10, draw=draw_size,
+        Function("size", "output_size", points=10,
+                 right=lambda n, k, s, p: (n + 2 * p - k) // s + 1, cases=((7, 3, 2, 0), (8, 3, 1, 1), (9, 2, 3, 1)), hidden=10, draw=draw_size,
                  mistakes=(("one_missing", "one place too few",
                             lambda n, k, s, p: (n + 2 * p - k) // s),),
                  page="tutorials/01_convolution"),
