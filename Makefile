@@ -47,7 +47,7 @@ notebooks: $(VENV)/tutorials
 # A course from a copied folder to feedback: nbgrader, Gradescope's zip, the command line.
 course: $(VENV)/course
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then \
-		$(BIN)/python -m pytest -m "course or slow" tests/course; \
+		$(BIN)/python -m pytest tests/course; \
 	else \
 		echo "skipped: nbgrader needs Python 3.11 or newer"; \
 	fi
