@@ -341,10 +341,11 @@ judge("mean-iu", hidden=True)
 # %% [markdown]
 # ## Part 7: Train, compare, report (10 points)
 #
-# Now all of it together, on `shapes`: pictures of 64 x 64 pixels with discs, squares, triangles
-# and thin rings, bars and crosses. The trunk is VGG16 at a small part of its width, with random
-# weights; its layers are minifcn's. The rest is yours. (Where something of yours is not right
-# yet, the reference stands in, and the cell says so.)
+# Now all of it together, on `shapes`: pictures with discs, squares, triangles and thin rings, bars
+# and crosses. The trunk is VGG16 at a small part of its width; its layers are minifcn's, and its
+# weights have been trained on generated streets, as those of the paper on ImageNet. The rest is
+# yours. (Where something of yours is not right yet, the reference stands in, and the cell says
+# so.)
 #
 # In the paper's way, the networks are trained in stages: FCN-32s first, FCN-16s starts from its
 # weights, FCN-8s from those of 16s. New score layers start with zeros. So each stage begins with
@@ -359,34 +360,32 @@ import minifcn
 from minifcn.course.hw4 import stand_ins
 from minifcn.data import Shapes, make_batch
 from minifcn.layers import Conv2d, MaxPool2d
-from minifcn.models.preprocessing import Preprocessing
 from minifcn.teaching import show
 
-SIZE, WIDTH = (64, 64), 8                       # WIDTH: of the first stage; VGG16 has 64
+SIZE = (64, 64)
 parts = stand_ins(globals())                    # your functions where they are right, else ours
 training, held_out = Shapes(400, SIZE, seed=0), Shapes(60, SIZE, seed=1)
 classes = len(training.class_names)
-preprocessing = Preprocessing.imagenet()
+streets = minifcn.pretrained("streets-8s")      # has learned on streets; its trunk starts ours
 
 
 class Trunk:
     """VGG16 to fc7: gives the maps, and takes their gradients."""
 
-    def __init__(self, width, seed):
-        rng, c, self.layers = np.random.default_rng(seed), 3, []
-        for stage, (f, count) in enumerate(((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)), 1):
-            for number in range(1, count + 1):
-                name, shape = f"conv{stage}_{number}", (3, 3, c, f * width)
-                self.layers.append(Conv2d(name, shape, padding=1, relu=True, rng=rng))
-                c = f * width
+    def __init__(self):
+        self.layers, self.channels = [], {}
+        for stage, count in enumerate((2, 2, 3, 3, 3), 1):
+            names = [f"conv{stage}_{number}" for number in range(1, count + 1)]
+            self.layers += [self.layer(name, 1) for name in names]
             self.layers.append(MaxPool2d(f"pool{stage}"))
-        self.layers.append(Conv2d("fc6", (7, 7, c, c), padding=3, relu=True, rng=rng))
-        self.layers.append(Conv2d("fc7", (1, 1, c, c), relu=True, rng=rng))
-        self.channels = {"fc7": c, "pool4": 8 * width, "pool3": 4 * width, "pool2": 2 * width}
+        self.layers += [self.layer("fc6", 3), self.layer("fc7", 0)]
 
-    def parameters(self):
-        return {f"{layer.name}.{key}": array for layer in self.layers
-                for key, array in layer.parameters.items()}
+    def layer(self, name, padding):
+        shape = streets.parameters[f"{name}.weight"].shape
+        stage = {"fc7": "fc7", "conv4_3": "pool4", "conv3_3": "pool3", "conv2_2": "pool2"}
+        if name in stage:
+            self.channels[stage[name]] = shape[3]
+        return Conv2d(name, shape, padding=padding, relu=True)
 
     def forward(self, x, parameters, training=False):
         maps = {}
@@ -405,8 +404,9 @@ class Trunk:
 
 
 def new_parameters(trunk):
-    """Those of the trunk, and score layers of zeros."""
-    parameters = trunk.parameters()
+    """Those of the trunk as streets left them, and score layers of zeros."""
+    parameters = {f"{layer.name}.{key}": streets.parameters[f"{layer.name}.{key}"].copy()
+                  for layer in trunk.layers for key in layer.parameters}
     for name, c in trunk.channels.items():
         layer = "score_fr" if name == "fc7" else f"score_{name}"
         parameters[f"{layer}.weight"] = np.zeros((1, 1, c, classes), np.float32)
@@ -419,7 +419,7 @@ def train(trunk, parameters, stride, steps, rate, seed, batch=8):
     rng, velocities, losses = np.random.default_rng(seed), {}, []
     for step in range(steps):
         chosen = [training[int(index)] for index in rng.integers(0, len(training), batch)]
-        x, labels = make_batch(chosen, preprocessing)
+        x, labels = make_batch(chosen, streets.preprocessing)
         maps = trunk.forward(x, parameters, training=True)
         scores = parts["fcn_forward"](maps, parameters, stride, SIZE)
         loss, dscores = minifcn.softmax_cross_entropy(scores, labels)
@@ -434,14 +434,14 @@ def train(trunk, parameters, stride, steps, rate, seed, batch=8):
 def predict(trunk, parameters, stride):
     """Classes of the held-out pictures, and their labels: (images, h, w) each."""
     scenes = [held_out[index] for index in range(len(held_out))]
-    x, labels = make_batch(scenes, preprocessing)
+    x, labels = make_batch(scenes, streets.preprocessing)
     scores = parts["fcn_forward"](trunk.forward(x, parameters), parameters, stride, SIZE)
     return scores.argmax(axis=-1), labels
 
 
 # %% minifcn="try" id="experiment"
 STEPS, RATE = 300, 0.02
-trunk = Trunk(WIDTH, seed=0)
+trunk = Trunk()
 parameters, curves, found = new_parameters(trunk), {}, {}
 for stride in (32, 16, 8):
     started = time.perf_counter()
