@@ -31,8 +31,8 @@ SIZES = (
 
 def draw_size(rng):
     kernel, stride, padding, dilation = (int(v) for v in rng.integers((1, 1, 0, 1), (6, 5, 4, 4)))
-    window = dilation * (kernel - 1) + 1
-    return int(window + rng.integers(0, 30)), kernel, stride, padding, dilation
+    touched = range(0, dilation * kernel, dilation)
+    return int(touched[-1] + rng.integers(1, 31)), kernel, stride, padding, dilation
 
 
 SIZE_MISTAKES = (
