@@ -281,4 +281,4 @@ def test_things_to_try_run_before_and_after_the_work(name, stubs, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     namespace = {}
     for source in cells(name, "given", "solution", "try", stubs=stubs):
-        exec(source.replace("STEPS, RATE = 300", "STEPS, RATE = 3"), namespace)
+        exec(source.replace("STEPS, RATE = 150", "STEPS, RATE = 3"), namespace)
