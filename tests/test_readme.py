@@ -1,7 +1,7 @@
 """What README and docs show is true: the Python runs, and so do the commands, on tiny data.
 
 Commands are run in the order of the page, in a folder with generated files of the names that they
-use, with few steps and a narrow network; ``demo`` is only parsed.
+use, with few steps and a narrow network; ``demo`` and ``course`` are only parsed.
 """
 import re
 import shlex
@@ -20,8 +20,8 @@ from tests.weights import written
 CHECKOUT = Path(minifcn.__file__).parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 TINY = ["--width", "0.03", "--fc-channels", "8"]
-HOURS = ("demo",)
 DOWNLOADS = ["fetch", "vgg16-torchvision"]
+HOURS = ("demo", "course")
 
 pytestmark = pytest.mark.skipif(not PAGES[0].exists(), reason="needs the checkout")
 
