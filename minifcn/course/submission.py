@@ -68,6 +68,7 @@ def prepare(
         If there is nothing to judge, with a sentence that says why.
     """
     path = found(Path(path), name)
+    _no_link(path)
     if path.suffix == ".ipynb":
         notebook, remarks, notices = looked_through(read_notebook(path), release)
         source, more = as_python(notebook)
@@ -80,6 +81,7 @@ def prepare(
         beside = sorted(path.parent.glob("*.py")) if path.name == "adapters.py" else [path]
         for each in [*beside, path.with_name("student_layers.py")]:
             if each.is_file() and each.name not in texts and not each.name.startswith("test_"):
+                _no_link(each)
                 if each.stat().st_size > LARGEST:
                     raise ValueError(
                         f"{plain(each.name)} has {each.stat().st_size >> 20} MB: "
@@ -117,6 +119,12 @@ def found(path: Path, name: str) -> Path:
         f"there is neither {name}.ipynb nor student_layers.py"
         + (f", but {', '.join(plain(each.name) for each in files[:5])}" if files else "")
     )
+
+
+def _no_link(path: Path) -> None:
+    """A link would lead to another student's files, or to the solution."""
+    if path.is_symlink():
+        raise ValueError(f"{plain(path.name)} is a link to another file")
 
 
 # -- notebooks ------------------------------------------------------------------------------------

@@ -103,6 +103,18 @@ def test_a_folder_is_searched_for_what_is_to_be_judged(tmp_path):
         assert found(tmp_path, "tiny").name == name
 
 
+def test_a_link_to_someone_elses_file_is_refused(tmp_path):
+    (tmp_path / "solution.py").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "student_layers.py").symlink_to(tmp_path / "solution.py")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="is a link"):
+        submission.prepare(tmp_path / "mine", tmp_path / "out", "tiny")
+    (tmp_path / "mine" / "adapters.py").write_text("import student_layers")
+    with pytest.raises(ValueError, match="is a link"):
+        submission.prepare(tmp_path / "mine", tmp_path / "out", "tiny")
+
+
 def test_cells_become_python_that_does_not_fall_over(handed_in):
     sources = ["%matplotlib inline\n!ls\nk = 3", "%%html\n<b>", "def broken(:", "1 / 0",
                'text = """two\n  lines"""', "from __future__ import annotations", "exit()",
