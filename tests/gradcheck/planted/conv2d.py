@@ -50,7 +50,7 @@ def windows_one_apart(x, weight, bias, stride=1, padding=0):
     return y
 
 
-@planted("conv2d_forward", "stride_ignored")
+@planted("conv2d_forward", "stride_axes_swapped", "stride_ignored")
 def stride_of_rows_for_both(x, weight, bias, stride=1, padding=0):
     """Columns advance with the stride of the rows: right for every square stride."""
     (sh, sw), x = pair(stride), pad(x, padding)
