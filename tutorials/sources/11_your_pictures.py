@@ -180,15 +180,14 @@ print("surer where it is right:", certain[valid][right].mean() > certain[valid][
 # receptive field and the sum that it is made of; then choose the gradient of a pixel's score in the
 # list. `model.explore(image).save("explorer.html")`, or `minifcn explore streets-8s photo.jpg`, has
 # all layers.
+#
+# What decides about a pixel in the end is a softmax over its scores. Below the explorer, step through
+# it for one pixel of three classes.
 
 # %%
 image, labels, _ = data[2]
 model.explore(image, pixels=[(60, 40), (40, 100)],
               layers=["pool3", "score_pool3", "fuse_pool3", "upscore8"])
-
-# %% [markdown] lang="en"
-# What decides about a pixel is a softmax over its scores. Step through it for one pixel of three
-# classes.
 
 # %%
 def softmax(scores, probabilities):
