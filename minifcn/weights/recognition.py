@@ -4,6 +4,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from minifcn.files import shortened
 from minifcn.weights.caffe_files import read_caffemodel
 from minifcn.weights.keras_files import read_h5
 from minifcn.weights.numpy_files import read_npy, read_npz
@@ -16,6 +17,7 @@ from minifcn.weights.zips import open_zip
 FORMATS = {"pth": "PyTorch's zip", "legacy pth": "PyTorch's older format", "npz": "NumPy's .npz",
            "npy": "a pickled dictionary of NumPy arrays", "safetensors": "safetensors",
            "h5": "HDF5", "caffemodel": "a caffemodel"}
+LONGEST_NAME = 300
 # other things that people have under the names of weights: how they begin, what they are
 OTHERS = {
     b"\x1f\x8b": "it is compressed with gzip; unpack it first",
@@ -62,9 +64,12 @@ def open_weights(path: str | Path) -> WeightFile:
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     try:
-        return WeightFile(path, *recognise(mapped(path), path))
+        file = WeightFile(path, *recognise(mapped(path), path))
+        if not all(name.isprintable() and len(name) <= LONGEST_NAME for name in file.tensors):
+            raise ValueError("its tensors have names that cannot be printed")
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(shortened(f"{path}: {error}")) from error
+    return file
 
 
 def recognise(data: memoryview, path: Path) -> tuple:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minifcn.files import open_file
+
 # how files call the types of numbers that weights may have; bfloat16 is unknown to NumPy
 DTYPES = {"float16": "<f2", "float32": "<f4", "float64": "<f8", "bfloat16": "<u2", "int8": "i1",
           "uint8": "u1", "int16": "<i2", "int32": "<i4", "int64": "<i8", "bool": "?"}
@@ -62,7 +64,7 @@ class WeightFile:
 
 def mapped(path: Path) -> memoryview:
     """The bytes of a file, which must not be empty."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 

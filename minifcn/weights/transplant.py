@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minifcn import ops
+from minifcn.files import untrusted
 from minifcn.models import FCN, VGG16, convolutionalize, load
 from minifcn.models.fcn import AT_ONCE_SCALES
 from minifcn.palette import VOC_NAMES
@@ -101,7 +102,13 @@ def read(path: str | Path, partial: bool = False, geometry: str | None = None,
          convolutional: bool = False) -> tuple[FCN | VGG16, Report]:
     """`convert`, of which a classifier may come out convolutional."""
     check_choice(preprocessing)
-    file = open_weights(path)
+    with untrusted(path):
+        return made_of(open_weights(path), partial, geometry, at_once, preprocessing, convolutional)
+
+
+def made_of(file: WeightFile, partial: bool, geometry: str | None, at_once: bool | None,
+            preprocessing: str | None, convolutional: bool) -> tuple[FCN | VGG16, Report]:
+    path = file.path
     if OURS in file.about:
         if (geometry, at_once, preprocessing) != (None, None, None):
             raise ValueError(f"{path} is a checkpoint of minifcn, which says itself what its "

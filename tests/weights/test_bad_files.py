@@ -299,6 +299,13 @@ def test_an_h5_in_pieces_and_one_that_points_elsewhere(tmp_path):
     refused(tmp_path / "d.h5", "Keras 3")
 
 
+def test_names_that_a_terminal_would_obey(tmp_path):
+    path = written.zip_pth(tmp_path / "a.pth", {"x\x1b[2J.weight": np.zeros((2, 2), np.float32)})
+    refused(path, "names that cannot be printed")
+    path = written.zip_pth(tmp_path / "b.pth", {"x" * 290: np.zeros((2, 2), np.float32)})
+    refused(path, "not VGG16")
+
+
 def test_without_h5py_it_says_what_to_install(tmp_path, samples, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     path = next(sample for sample in samples if sample.suffix == ".h5")
