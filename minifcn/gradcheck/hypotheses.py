@@ -343,8 +343,8 @@ def argmax_formulas(trial: Trial) -> Iterator[Candidate]:
             places, sizes = _numbers_of_places(trial)
             return places[a] * sizes[size] + places[b] if name == "argmax" else None
 
-        formula = f"({a}) * {size}" if " " in a else f"{a} * {size}"
-        formula = f"{formula} + {b}".replace(" * 1 ", " ").removeprefix("0 + ")
+        product = f"({a}) * {size}" if " " in a else f"{a} * {size}"
+        formula = f"{a if size == '1' else product} + {b}".removeprefix("0 + ")
         yield Candidate("argmax_index", f"argmax is {formula.removesuffix(' + 0')}; it should be "
                         "row * w + column, counted in the image (i, j: the window; ki, kj: the "
                         "place in it)", predict)
