@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test slow peers soak mutation mutants lint bench notebooks tutorials site release clean
+.PHONY: demo test slow peers soak mutation mutants lint bench notebooks tutorials course site release clean
 
 demo: $(VENV)/core
 	$(BIN)/minifcn demo
 
 test: $(VENV)/test
-	$(PYTEST) -m "not slow and not peers and not browser and not notebooks"
+	$(PYTEST) -m "not slow and not peers and not browser and not notebooks and not course"
 
 slow: $(VENV)/test
-	$(PYTEST) -m "slow and not peers and not browser and not notebooks"
+	$(PYTEST) -m "slow and not peers and not browser and not notebooks and not course"
 
 peers: $(VENV)/peers
 	$(BIN)/python -m pytest -m peers tests/peers
@@ -44,6 +44,14 @@ tutorials: $(VENV)/tutorials
 notebooks: $(VENV)/tutorials
 	WRITE=$(WRITE) $(BIN)/python -m pytest -m notebooks --session-timeout 720 tests/notebooks
 
+# A course from a copied folder to feedback: nbgrader, Gradescope's zip, the command line.
+course: $(VENV)/course
+	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then \
+		$(BIN)/python -m pytest tests/course; \
+	else \
+		echo "skipped: nbgrader needs Python 3.11 or newer"; \
+	fi
+
 site: $(VENV)/site
 	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -d build/doctrees docs build/site
 	$(BIN)/python -m pytest -m browser
@@ -54,7 +62,7 @@ release: $(VENV)/release
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
-	$(BIN)/python -m pytest -m "slow and wheel"
+	$(BIN)/python -m pytest -m wheel
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -86,6 +94,10 @@ $(VENV)/release: $(VENV)/test
 
 $(VENV)/tutorials: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,tutorials]"
+	touch $@ $(VENV)/core $(VENV)/test
+
+$(VENV)/course: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,course]"
 	touch $@ $(VENV)/core $(VENV)/test
 
 # the CPU build of PyTorch where there is one, before anything asks for a newer build with CUDA

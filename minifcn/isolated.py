@@ -169,12 +169,11 @@ def leave(setup: dict) -> None:
         Path("/proc/self", name).write_text(text)
     os.listdir(os.path.dirname(setup["path"]))  # a folder of another user's, closed to us?
     system("mount", None, b"/", None, 0x4000 | 0x40000, None)  # all mounts private
+    for each in setup["hide"]:
+        system("mount", b"tmpfs", os.fsencode(each), b"tmpfs", 0, b"size=4096,mode=500")
     system("syscall", 442, -1, b"/", 0x8000, (ctypes.c_uint64 * 4)(1), 32)  # and read-only
     options = f"size={setup['files']},mode=700".encode()
     system("mount", b"tmpfs", setup["scratch"].encode(), b"tmpfs", 0, options)
-
-
-# -- the student's process ------------------------------------------------------------------------
 
 
 # -- the student's process ------------------------------------------------------------------------
@@ -198,6 +197,7 @@ def student(setup: dict, requests: int, answers: int) -> None:
     path, source = setup["path"], setup["source"].encode("latin-1")
     folder = os.path.dirname(path)
     sys.argv = sys.orig_argv = [path]
+    sys.modules.update(dict.fromkeys(setup["refuse"]))  # None there stops an import
     probes = [_probe(each) for each in setup["probes"]]
     sys.path.append(folder)
     name = Path(path).stem

@@ -38,7 +38,11 @@ NPY = re.compile(
 
 
 class Limits(NamedTuple):
-    """Of a student's process; sizes in bytes."""
+    """Of a student's process; sizes in bytes.
+
+    ``refuse`` are packages that it cannot import. ``hide`` are folders that look empty to it, where
+    the system allows that; ``Worker.missing`` says where it does not.
+    """
 
     load: float = 60  # seconds to run the file itself
     cpu: int = 900  # seconds of CPU time
@@ -47,6 +51,8 @@ class Limits(NamedTuple):
     processes: int = 200
     message: int = 256 << 20  # all arrays that come back from one call
     output: int = 64 << 10  # what is kept of its prints
+    refuse: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
 
 
 class Raised(Exception):

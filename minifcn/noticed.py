@@ -8,9 +8,11 @@ to fool them can; see docs/trust.md.
 from __future__ import annotations
 
 import ast
+import builtins
 import os
 import sys
 import sysconfig
+import types
 import warnings
 
 PACKAGES = {
@@ -59,11 +61,22 @@ def _is_main(node: ast.AST) -> bool:
 # -- in the student's process ---------------------------------------------------------------------
 
 _seen: set[str] = set()
+_kept: list[tuple[types.ModuleType, dict]] = []  # NumPy as it was before the student's file
+_refused: set[str] = set()
 
 
 def noticed(module) -> list[str]:
     """What the student's code was seen to do: "imports torch", "starts another program"."""
-    return sorted(_seen)
+    changed = {
+        f"changes {place.__name__}.{name}"
+        for place, names in _kept
+        for name, value in names.items()
+        if vars(place).get(name) is not value
+    }
+    got_round = {
+        f"gets round the refusal of {name}" for name in _refused if sys.modules.get(name)
+    }
+    return sorted(_seen | changed | got_round)
 
 
 def _watch(folder: str) -> None:
@@ -75,6 +88,7 @@ def _watch(folder: str) -> None:
     standard = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
     owners = {each for each in sys.path if each} | standard | {ours, folder}
     reference = os.path.join(ours, "ops", "")
+    roots = ("/dev", "/proc/self", sys.prefix, sys.base_prefix)
 
     def is_the_students(frame) -> bool:
         while frame is not None:
@@ -95,8 +109,12 @@ def _watch(folder: str) -> None:
             Finder.find_spec(str(arguments[0]))
         elif event in STARTS:
             note("starts another program", sys._getframe(1))
-        elif event == "open" and str(arguments[0]).startswith(reference):
-            note("reads minifcn's own layers", sys._getframe(1))
+        elif event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+            file = os.path.abspath(os.fsdecode(arguments[0]))
+            if file.startswith(reference):
+                note("reads minifcn's own layers", sys._getframe(1))
+            elif not file.startswith((folder, os.getcwd(), *owners, *roots)):
+                note("opens files outside its folder", sys._getframe(1))
 
     class Finder:
         """Finds nothing, but is asked for every module that is imported, by whichever way."""
@@ -109,6 +127,11 @@ def _watch(folder: str) -> None:
 
     sys.meta_path.insert(0, Finder)
     sys.addaudithook(hook)
+    import numpy as np
+
+    places = (np, np.linalg, np.random, np.fft, np.testing, np.lib.stride_tricks, builtins)
+    _kept.extend((each, dict(vars(each))) for each in places)
+    _refused.update(name for name in PACKAGES if sys.modules.get(name, name) is None)
 
 
 if __name__ == "noticed":  # loaded as a probe, by its path

@@ -40,6 +40,7 @@ import minifcn
 assert "numpy" not in sys.modules
 assert minifcn.data.read_image and minifcn.data.Shapes and minifcn.data.make_batch
 assert minifcn.training.Trainer and minifcn.training.Recipe
+assert minifcn.ops.reference.conv2d_forward is not minifcn.ops.conv2d_forward
 """)
     assert "minifcn.training.trainer" in modules
 

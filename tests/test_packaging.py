@@ -13,12 +13,16 @@ from PIL import Image
 
 import minifcn
 from minifcn.data import Streets
+from tests.notebooks.pages import installation
 
 CHECKOUT = Path(minifcn.__file__).parent.parent
 
 MODEL = "minifcn/models/streets-8s.safetensors"
 
-pytestmark = pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout")
+pytestmark = [
+    pytest.mark.wheel,
+    pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="needs the checkout"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +111,21 @@ def test_the_list_of_the_wheel_holds_the_packaged_model(monkeypatch):
                if name.endswith(".safetensors")) <= 2_000_000
 
 
-@pytest.mark.slow
-def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, tmp_path):
-    """Only the wheel is installed there; what it depends on is borrowed from here."""
+@pytest.fixture
+def scripts(tmp_path):
+    """Programs of an environment without minifcn; what that depends on is borrowed from here."""
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(run(scripts / "python", "-c", where, cwd=tmp_path).strip())
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return scripts
+
+
+@pytest.mark.slow
+def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, scripts, tmp_path):
+    """Only the wheel is installed there."""
     run(scripts / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel,
         cwd=tmp_path)
     scene = Streets(1, (120, 160), 99)[0]
@@ -126,11 +136,33 @@ def test_the_packaged_model_predicts_in_an_environment_of_its_own(wheel, tmp_pat
     assert right[scene.labels != 255].mean() > 0.8
 
 
-def test_it_steps_outside_the_checkout(installed, tmp_path):
+@pytest.mark.slow
+def test_the_first_cell_of_a_notebook_installs_the_wheel_beside_it(wheel, scripts, tmp_path):
+    pytest.importorskip("IPython", reason="IPython is not installed (extra: tutorials)")
+    cell = installation(CHECKOUT / "tutorials" / "01_convolution.ipynb")
+    (tmp_path / "cell.ipy").write_text(f"{cell}\nprint('version', minifcn.__version__)\n")
+
+    def answer():
+        return run(scripts / "python", "-m", "IPython", "--colors=NoColor", "cell.ipy",
+                   cwd=tmp_path, IPYTHONDIR=str(tmp_path / "profile"), PIP_NO_INDEX="1")
+
+    with pytest.raises(AssertionError, match="minifcn"):
+        answer()                                    # no wheel, nothing installed
+    (tmp_path / wheel.name).write_bytes(wheel.read_bytes())
+    assert f"version {minifcn.__version__}" in answer()
+    (tmp_path / wheel.name).unlink()
+    assert answer().strip() == f"version {minifcn.__version__}"     # now it does nothing
+
+
+def test_it_steps_and_explores_outside_the_checkout(installed, tmp_path):
     """The viewer's files are in the wheel."""
     run(sys.executable, "-m", "minifcn", "step", "conv2d_backward", "--shape", "1x4x5x2",
         "--stride", "2", "--out", "step.html", cwd=tmp_path, PYTHONPATH=str(installed))
-    page = (tmp_path / "step.html").read_text(encoding="utf-8")
+    Image.fromarray(np.full((32, 48, 3), 90, np.uint8)).save(tmp_path / "street.png")
+    run(sys.executable, "-m", "minifcn", "explore", "streets-8s", "street.png", "--pixel", "9", "9",
+        cwd=tmp_path, PYTHONPATH=str(installed))
     viewer = CHECKOUT / "minifcn" / "teaching" / "viewer"
-    for name in ("stepper.js", "stepper.css", "style.css"):
-        assert (viewer / name).read_text(encoding="utf-8") in page
+    for page, name in (("step", "stepper"), ("explorer", "explorer")):
+        text = (tmp_path / f"{page}.html").read_text(encoding="utf-8")
+        for file in (f"{name}.js", f"{name}.css", "style.css"):
+            assert (viewer / file).read_text(encoding="utf-8") in text

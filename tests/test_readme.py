@@ -1,7 +1,7 @@
 """What README and docs show is true: the Python runs, and so do the commands, on tiny data.
 
 Commands are run in the order of the page, in a folder with generated files of the names that they
-use, with few steps and a narrow network; ``demo`` is only parsed.
+use, with few steps and a narrow network; ``demo`` and ``course`` are only parsed.
 """
 import re
 import shlex
@@ -15,11 +15,13 @@ import minifcn
 from minifcn.cli import build_parser, main
 from minifcn.cli.train import EXAMPLE, START
 from minifcn.data import Shapes
+from tests.weights import written
 
 CHECKOUT = Path(minifcn.__file__).parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 TINY = ["--width", "0.03", "--fc-channels", "8"]
-HOURS = ("demo",)
+DOWNLOADS = ["fetch", "vgg16-torchvision"]
+HOURS = ("demo", "course")
 
 pytestmark = pytest.mark.skipif(not PAGES[0].exists(), reason="needs the checkout")
 
@@ -84,6 +86,11 @@ def place(tmp_path, monkeypatch):
     minifcn.FCN(8, 7, width=0.03).save("demo/fcn8s.safetensors")
     Path("my_layers.py").write_text(
         "import numpy as np\n\n\ndef relu_forward(x):\n    return np.maximum(x, 0)\n")
+    monkeypatch.setenv("MINIFCN_CACHE", str(tmp_path / "cache"))
+    fcn = minifcn.FCN(8, 21, "caffe", width=0.03, fc_channels=8)
+    written.caffemodel(tmp_path / "fcn8s-heavy-pascal.caffemodel", written.pytorch_fcn(fcn))
+    vgg = minifcn.VGG16(9, width=0.03, fc_channels=8)
+    written.legacy_pth(tmp_path / "vgg16-397923af.pth", written.torchvision(vgg))
     (config,) = blocks(PAGES[0], "toml")
     Path("photos.toml").write_text(config)
     return tmp_path
@@ -97,7 +104,7 @@ def shortened(words: list[str]) -> list[str]:
         if "--resume" in words:
             return [*words, "--quiet"]
         again = "runs/camvid/config.toml" in words
-        new = [] if "--from" in words or again else TINY
+        new = [] if {"--from", "--vgg16"} & {*words} or again else TINY
         return [*words, *length, *new, "--batch", "1", "--crop", "32", "32", "--quiet"]
     return [*words, *(["--pictures", "1", "--quiet"] if words[0] == "evaluate" else [])]
 
@@ -105,7 +112,7 @@ def shortened(words: list[str]) -> list[str]:
 def test_the_commands_run_one_after_the_other(place, capsys):
     done = set()
     for words in SHOWN:
-        if words[0] in HOURS:
+        if words[0] in HOURS or words == DOWNLOADS:
             continue
         words = shortened(words)
         out = words[words.index("--out") + 1] if "--out" in words else None

@@ -23,7 +23,7 @@ from minifcn.cli import terminal
 from minifcn.files import shortened
 
 COMMANDS = ("demo", "data", "train", "evaluate", "predict", "explore", "summary", "step",
-            "check", "fetch", "inspect", "convert", "export", "doctor")
+            "check", "course", "fetch", "inspect", "convert", "export", "doctor")
 
 
 class Parser(argparse.ArgumentParser):

@@ -54,42 +54,29 @@ class Operation(NamedTuple):
         own = self.backward_arguments(arguments, answer, dy)
         return answer, own, as_tuple(call(getattr(reference, self.backward), own))
 
-    def pair(
-        self, module: Any, arguments: Arguments
-    ) -> tuple[Callable, Callable, list[np.ndarray]]:
+    def pair(self, module: Any, arguments: Arguments) -> tuple[Callable, Callable, list]:
         """``(forward, backward, inputs)`` for ``check``: the functions of a module on one case."""
         names = [name for name in self.inputs if arguments[name] is not None]
 
         def answer(values):
-            return call(getattr(module, self.forward), {**arguments, **dict(zip(names, values))})
+            given = {**arguments, **dict(zip(names, values))}
+            return given, as_tuple(call(getattr(module, self.forward), given))
 
         def forward(*values):
-            result = answer(values)
-            return result[0] if isinstance(result, tuple) else result
+            return answer(values)[1][0]
 
         def backward(dy, *values):
-            result = answer(values)
+            given, results = answer(values)
             if self.backward is None:  # the gradient is the second result of forward
-                return (dy * result[1],)
-            given = self.backward_arguments(
-                {**arguments, **dict(zip(names, values))},
-                result if isinstance(result, tuple) else (result,),
-                dy,
-            )
-            gradients = call(getattr(module, self.backward), given)
-            return gradients[: len(names)] if isinstance(gradients, tuple) else (gradients,)
+                return (dy * results[1],)
+            own = self.backward_arguments(given, results, dy)
+            return as_tuple(call(getattr(module, self.backward), own))[: len(names)]
 
         return forward, backward, [arguments[name] for name in names]
 
 
-DEFAULTS = {
-    "stride": 1,
-    "padding": 0,
-    "bias": None,
-    "ignore": 255,
-    "reduction": "mean",
-    "class_weights": None,
-}
+DEFAULTS = {"stride": 1, "padding": 0, "bias": None, "ignore": 255, "reduction": "mean",
+            "class_weights": None}
 POOL_DEFAULTS = {"size": 2, "stride": 2, "ceil_mode": True}
 
 
@@ -99,12 +86,8 @@ def defaults_among(arguments: Arguments) -> tuple[str, ...]:
     if "factor" in arguments:
         defaults = {}
     return tuple(
-        name
-        for name, value in arguments.items()
-        if name in defaults
-        and not isinstance(value, np.ndarray)
-        and type(value) is type(defaults[name])
-        and value == defaults[name]
+        name for name, value in arguments.items()
+        if name in defaults and type(value) is type(defaults[name]) and value == defaults[name]
     )
 
 
@@ -115,33 +98,29 @@ def call(function: Callable, arguments: Arguments) -> Any:
 
 def fresh(arguments: Arguments, dtype: Any = None) -> Arguments:
     """Copies of the arrays, the floating ones in another dtype if one is given."""
-    return {
-        name: value.astype(dtype if dtype is not None and value.dtype.kind == "f" else value.dtype)
-        if isinstance(value, np.ndarray)
-        else value
-        for name, value in arguments.items()
-    }
+    copies = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            is_float = value.dtype.kind == "f"
+            copies[name] = value.astype(dtype if is_float and dtype else value.dtype)
+    return copies
 
 
 def with_images(arguments: Arguments, count: int) -> Arguments:
     """The same case with ``count`` images: those that there are, again and again."""
-    return {
-        name: value[np.arange(count) % len(value)]
-        if name in ("x", "scores", "labels") and len(value)
-        else value
-        for name, value in arguments.items()
+    batches = {name: value for name, value in arguments.items()
+               if name in ("x", "scores", "labels") and len(value)}
+    return arguments | {
+        name: value[np.arange(count) % len(value)] for name, value in batches.items()
     }
 
 
-def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False) -> Case:
+def _conv(name, x, kernel, c_out, stride=1, padding=0, optional=False, bias=True) -> Case:
     def draw(rng):
-        return {
-            "x": rng.standard_normal(x),
-            "weight": rng.standard_normal((*kernel, x[3], c_out)),
-            "bias": rng.standard_normal(c_out),
-            "stride": stride,
-            "padding": padding,
-        }
+        weight = rng.standard_normal((*kernel, x[3], c_out))
+        return {"x": rng.standard_normal(x), "weight": weight,
+                "bias": rng.standard_normal(c_out) if bias else None,
+                "stride": stride, "padding": padding}
 
     return Case(name, draw, optional)
 
@@ -181,32 +160,17 @@ CONV_TRANSPOSE2D_CASES = (
     _conv("one channel in and out", (2, 3, 4, 1), (3, 2), 1, 2),
     _conv("many channels", (2, 2, 2, 18), (2, 1), 19),
     _conv("many images", (17, 2, 2, 2), (2, 3), 3, 2, 1),
-    Case(
-        "without bias",
-        lambda rng: {
-            "x": rng.standard_normal((2, 3, 4, 3)),
-            "weight": rng.standard_normal((4, 4, 3, 2)),
-            "bias": None,
-            "stride": 2,
-            "padding": 1,
-        },
-    ),
+    _conv("without bias", (2, 3, 4, 3), (4, 4), 2, 2, 1, bias=False),
     _conv("equal pairs", (2, 3, 4, 2), (3, 4), 3, (2, 2), (1, 1), optional=True),
     _conv("stride and padding as pairs", (2, 3, 4, 2), (3, 4), 3, (2, 3), (1, 0), optional=True),
 )
 
 
 def _bilinear(name, x, factor, size, padding, optional=False) -> Case:
-    return Case(
-        name,
-        lambda rng: {
-            "x": rng.standard_normal(x),
-            "factor": factor,
-            "size": size,
-            "padding": padding,
-        },
-        optional,
-    )
+    def draw(rng):
+        return {"x": rng.standard_normal(x), "factor": factor, "size": size, "padding": padding}
+
+    return Case(name, draw, optional)
 
 
 BILINEAR_CASES = (
@@ -224,9 +188,7 @@ BILINEAR_CASES = (
 )
 
 
-def _pool(
-    name, x, size=2, stride=2, ceil_mode=True, values="distinct", optional=False
-) -> Case:
+def _pool(name, x, size=2, stride=2, ceil_mode=True, values="distinct", optional=False) -> Case:
     def draw(rng):
         count = int(np.prod(x))
         if values == "ties":
@@ -293,18 +255,15 @@ RELU_CASES = (
 
 
 def _linear(name, images, c_in, c_out) -> Case:
-    return Case(
-        name,
-        lambda rng: {
-            "x": rng.standard_normal((images, c_in)),
-            "weight": rng.standard_normal((c_in, c_out)),
-            "bias": rng.standard_normal(c_out),
-        },
-    )
+    def draw(rng):
+        return {"x": rng.standard_normal((images, c_in)),
+                "weight": rng.standard_normal((c_in, c_out)),
+                "bias": rng.standard_normal(c_out)}
+
+    return Case(name, draw)
 
 
 LINEAR_CASES = (
-    _linear("tiny", 2, 3, 4),
     _linear("tiny", 2, 3, 4),
     _linear("all extents differ", 4, 5, 7),
     _linear("all extents equal", 5, 5, 5),
@@ -329,16 +288,8 @@ DROPOUT_CASES = (
 )
 
 
-def _loss(
-    name,
-    shape,
-    ignored=0.3,
-    ignore=255,
-    reduction="mean",
-    weighted=False,
-    scale=1.0,
-    dtype=np.int64,
-) -> Case:
+def _loss(name, shape, ignored=0.3, ignore=255, reduction="mean", weighted=False, scale=1.0,
+          dtype=np.int64) -> Case:
     def draw(rng):
         labels = rng.integers(0, shape[3], shape[:3]).astype(dtype)
         if ignored:
@@ -347,13 +298,8 @@ def _loss(
             if ignored < 1:
                 labels[0, -1, 0] = 0
         weights = rng.uniform(0.3, 3, shape[3]) if weighted else None
-        return {
-            "scores": scale * rng.standard_normal(shape),
-            "labels": labels,
-            "ignore": ignore,
-            "reduction": reduction,
-            "class_weights": weights,
-        }
+        return {"scores": scale * rng.standard_normal(shape), "labels": labels, "ignore": ignore,
+                "reduction": reduction, "class_weights": weights}
 
     return Case(name, draw)
 
@@ -385,101 +331,37 @@ def _conv_backward(given, answer, dy):
     return {"dy": dy, **{name: given[name] for name in ("x", "weight", "stride", "padding")}}
 
 
+def _upsample_backward(given, answer, dy):
+    options = {name: given[name] for name in ("factor", "size", "padding")}
+    return {"dy": dy, **options, "x_shape": given["x"].shape}
+
+
+OF_WEIGHT = ("dx", "dweight", "dbias"), ("x", "weight", "bias")
+OF_X = ("dx",), ("x",)
+
+
+def _operation(name, outputs, gradients, backward_arguments, cases, file="") -> Operation:
+    return Operation(name, f"{name}_forward", f"{name}_backward", outputs, *gradients,
+                     backward_arguments, cases, file or name)
+
+
 OPERATIONS = (
-    Operation(
-        "conv2d",
-        "conv2d_forward",
-        "conv2d_backward",
-        ("y",),
-        ("dx", "dweight", "dbias"),
-        ("x", "weight", "bias"),
-        _conv_backward,
-        CONV2D_CASES,
-        "conv2d",
-    ),
-    Operation(
-        "max_pool2d",
-        "max_pool2d_forward",
-        "max_pool2d_backward",
-        ("y", "argmax"),
-        ("dx",),
-        ("x",),
-        lambda given, answer, dy: {"dy": dy, "argmax": answer[1], "x_shape": given["x"].shape},
-        MAX_POOL2D_CASES,
-        "max_pool2d",
-    ),
-    Operation(
-        "conv_transpose2d",
-        "conv_transpose2d_forward",
-        "conv_transpose2d_backward",
-        ("y",),
-        ("dx", "dweight", "dbias"),
-        ("x", "weight", "bias"),
-        _conv_backward,
-        CONV_TRANSPOSE2D_CASES,
-        "conv_transpose2d",
-    ),
-    Operation(
-        "bilinear_upsample",
-        "bilinear_upsample_forward",
-        "bilinear_upsample_backward",
-        ("y",),
-        ("dx",),
-        ("x",),
-        lambda given, answer, dy: {
-            "dy": dy,
-            "factor": given["factor"],
-            "size": given["size"],
-            "padding": given["padding"],
-            "x_shape": given["x"].shape,
-        },
-        BILINEAR_CASES,
-        "bilinear",
-    ),
-    Operation(
-        "relu",
-        "relu_forward",
-        "relu_backward",
-        ("y",),
-        ("dx",),
-        ("x",),
-        lambda given, answer, dy: {"dy": dy, "y": answer[0]},
-        RELU_CASES,
-        "relu",
-    ),
-    Operation(
-        "linear",
-        "linear_forward",
-        "linear_backward",
-        ("y",),
-        ("dx", "dweight", "dbias"),
-        ("x", "weight", "bias"),
-        lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]},
-        LINEAR_CASES,
-        "linear",
-    ),
-    Operation(
-        "dropout",
-        "dropout_forward",
-        "dropout_backward",
-        ("y", "mask"),
-        ("dx",),
-        ("x",),
-        lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]},
-        DROPOUT_CASES,
-        "dropout",
-    ),
-    Operation(
-        "softmax_cross_entropy",
-        "softmax_cross_entropy",
-        None,
-        ("loss", "dscores"),
-        ("dscores",),
-        ("scores",),
-        None,
-        LOSS_CASES,
-        "softmax_cross_entropy",
-    ),
+    _operation("conv2d", ("y",), OF_WEIGHT, _conv_backward, CONV2D_CASES),
+    _operation("max_pool2d", ("y", "argmax"), OF_X,
+               lambda given, answer, dy: {"dy": dy, "argmax": answer[1],
+                                          "x_shape": given["x"].shape}, MAX_POOL2D_CASES),
+    _operation("conv_transpose2d", ("y",), OF_WEIGHT, _conv_backward, CONV_TRANSPOSE2D_CASES),
+    _operation("bilinear_upsample", ("y",), OF_X, _upsample_backward, BILINEAR_CASES, "bilinear"),
+    _operation("relu", ("y",), OF_X, lambda given, answer, dy: {"dy": dy, "y": answer[0]},
+               RELU_CASES),
+    _operation("linear", ("y",), OF_WEIGHT,
+               lambda given, answer, dy: {"dy": dy, "x": given["x"], "weight": given["weight"]},
+               LINEAR_CASES),
+    _operation("dropout", ("y", "mask"), OF_X,
+               lambda given, answer, dy: {"dy": dy, "mask": answer[1], "rate": given["rate"]},
+               DROPOUT_CASES),
+    Operation("softmax_cross_entropy", "softmax_cross_entropy", None, ("loss", "dscores"),
+              ("dscores",), ("scores",), None, LOSS_CASES, "softmax_cross_entropy"),
 )
 
 FUNCTIONS = tuple(

@@ -17,20 +17,8 @@ import numpy as np
 
 from minifcn import ops
 from minifcn.gradcheck import diagnosis, purity
-from minifcn.gradcheck.cases import (
-    DEFAULTS,
-    OPERATIONS,
-    POOL_DEFAULTS,
-    Arguments,
-    Operation,
-    call,
-)
-from minifcn.gradcheck.differences import (
-    Tolerance,
-    agreement,
-    choose_elements,
-    compare_elements,
-)
+from minifcn.gradcheck.cases import DEFAULTS, OPERATIONS, POOL_DEFAULTS, Operation, call
+from minifcn.gradcheck.differences import Tolerance, agreement, choose_elements, compare_elements
 from minifcn.gradcheck.module import comparisons
 from minifcn.gradcheck.observe import Call, Seen, observe, same
 from minifcn.gradcheck.report import Comparison, GradientError, Report
@@ -120,7 +108,7 @@ def check(
         checker.operation, checker.given = _meant(like, options, checker.inputs)
     elif options:
         raise ValueError(f"check has no option {', '.join(options)}; those of an operation need "
-                         f"like=, such as like='conv2d', stride=2")  # fmt: skip
+                         f"like=, such as like='conv2d', stride=2")
     settings = {"fast": fast, "step": step, "tolerance": tolerance or Tolerance(), "limit": limit}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -130,7 +118,7 @@ def check(
     return report
 
 
-def _meant(like: str, options: dict[str, Any], inputs: list[Any]) -> tuple[Operation, Arguments]:
+def _meant(like: str, options: dict[str, Any], inputs: list[Any]) -> tuple[Operation, dict]:
     """The operation, and the arguments of its forward that inputs and options stand for."""
     known = {each.name: each for each in OPERATIONS if each.name != "dropout"}
     if like not in known:
@@ -167,25 +155,19 @@ class _Pair:
         self.names = list(names) if names else _gradient_names(forward, backward, len(self.inputs))
         self.findings: list[Finding] = []
         self.operation: Operation | None = None
-        self.given: Arguments = {}
+        self.given: dict[str, Any] = {}
 
     def _differentiable(self) -> list[int]:
+        positions = []
         for position, value in enumerate(self.inputs):
-            is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            if is_float and value.dtype != np.float64:
-                raise ValueError(
-                    f"input {position} is {value.dtype}, whose rounding hides wrong gradients; "
-                    f"check with float64: .astype(np.float64)"
-                )
-        positions = [
-            position
-            for position, value in enumerate(self.inputs)
-            if isinstance(value, np.ndarray) and value.dtype == np.float64
-        ]
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                if value.dtype != np.float64:
+                    raise ValueError(f"input {position} is {value.dtype}, whose rounding hides "
+                                     "wrong gradients; check with float64: .astype(np.float64)")
+                positions.append(position)
         if not positions:
-            raise ValueError(
-                "none of the inputs is a float64 array, so there is no gradient to check"
-            )
+            raise ValueError("none of the inputs is a float64 array, so there is no gradient to "
+                             "check")
         return positions
 
     # -- calls ---------------------------------------------------------------------------------
@@ -209,16 +191,13 @@ class _Pair:
         """Forward's result as an array, or what is wrong with it."""
         if seen.crash is not None:
             return Finding("crashed", diagnosis.raises(_crashed("forward", seen)))
-        if seen.returned == "None":
-            return Finding("wrong_shape", "forward returns None instead of an array")
-        if seen.returned in ("tuple", "list") or seen.results[0] is None:
-            return Finding(
-                "wrong_shape",
-                f"forward returns {len(seen.results)} results; wrap it so that it returns y alone"
-                if seen.returned in ("tuple", "list")
-                else f"forward returns a {seen.returned} instead of an array",
-            )
-        y = seen.results[0]
+        if seen.returned in ("tuple", "list"):
+            return Finding("wrong_shape", f"forward returns {len(seen.results)} results; wrap it "
+                           "so that it returns y alone")
+        y = seen.results[0] if seen.results else None
+        if y is None:
+            kind = "None" if seen.returned == "None" else f"a {seen.returned}"
+            return Finding("wrong_shape", f"forward returns {kind} instead of an array")
         if y.dtype != np.float64 and not (seen.returned == "number" and y.dtype.kind in "iu"):
             return Finding("wrong_dtype", f"forward returns {y.dtype} for float64 inputs")
         if not np.isfinite(y).all():
@@ -230,18 +209,14 @@ class _Pair:
         """One gradient, or None, per input, or what is wrong with them."""
         if seen.crash is not None:
             return Finding("crashed", diagnosis.raises(_crashed("backward", seen)))
-        results = list(seen.results)
         if seen.returned == "None":
             return Finding("wrong_shape", "backward returns None instead of gradients")
+        results = list(seen.results)
         if seen.returned not in ("tuple", "list") and len(self.positions) == 1:
-            single, results = results[0], [None] * len(self.inputs)
-            results[self.positions[0]] = single
+            results = [results[0] if k in self.positions else None for k in range(len(self.inputs))]
         if len(results) != len(self.inputs):
-            return Finding(
-                "wrong_shape",
-                f"backward returns {len(results)} gradients for {len(self.inputs)} inputs; return "
-                "None where there is none",
-            )
+            return Finding("wrong_shape", f"backward returns {len(results)} gradients for "
+                           f"{len(self.inputs)} inputs; return None where there is none")
         if all(results[position] is None for position in self.positions):
             return Finding("wrong_shape", "backward returns None for every input")
         return results
@@ -251,13 +226,11 @@ class _Pair:
     def report(self, settings: dict[str, Any]) -> Report:
         report = Report(self.name)
         seen_y = self.see(self.call("forward", self.inputs))[0]
-        y = self.y_of(seen_y)
-        if isinstance(y, Finding):
-            report.cause, report.diagnosis = y.cause, y.diagnosis
-            return report
-        dy = np.asarray(self.rng.standard_normal(y.shape))
-        seen = self.see(self.call("backward", self.inputs, dy))[0]
-        gradients = self.gradients_of(seen)
+        gradients = y = self.y_of(seen_y)
+        if not isinstance(y, Finding):
+            dy = np.asarray(self.rng.standard_normal(y.shape))
+            seen = self.see(self.call("backward", self.inputs, dy))[0]
+            gradients = self.gradients_of(seen)
         if isinstance(gradients, Finding):
             report.cause, report.diagnosis = gradients.cause, gradients.diagnosis
             return report
@@ -293,11 +266,8 @@ class _Pair:
             self.call("forward", self.inputs, pattern=0x3C),
             self.call("backward", self.inputs, dy, pattern=0x3C),
         )
-        for which, each, results in (
-            ("forward", seen_y, ("y",)),
-            ("backward", seen, tuple(self.names)),
-        ):
-            self.findings += purity.side_effects(each, results, which)
+        self.findings += purity.side_effects(seen_y, ("y",), "forward")
+        self.findings += purity.side_effects(seen, tuple(self.names), "backward")
         if moved.crash is None and again.crash is not None:
             words = "backward fails at a repeated call with the same arguments"
             self.findings.append(Finding("stateful", words))
@@ -307,9 +277,8 @@ class _Pair:
             ("backward", seen, again, self.call("backward", self.inputs, dy)),
         ):
             quick = sum(np.size(each) for each in first.results) <= 64
-            steady = not quick or purity.is_steady(
-                self.see(made._replace(repeat=purity.REPEATS))[0]
-            )
+            repeated = made._replace(repeat=purity.REPEATS if quick else 1)
+            steady = purity.is_steady(self.see(repeated)[0])
             if not same(first.results, later.results) or not steady:
                 self.findings.append(purity.explain_difference(self.observe, made, which))
                 return
@@ -334,12 +303,10 @@ class _Pair:
                 if self.is_slope(position, self.inputs, dy, old) and not self.is_slope(
                     position, inputs, dy, new
                 ):
-                    words = (
-                        f"{self.names[position]} stays that of the first inputs when "
+                    self.findings.append(Finding(
+                        "stateful", f"{self.names[position]} stays that of the first inputs when "
                         f"{self.labels()[moving]} changes: backward keeps something from call to "
-                        "call"
-                    )
-                    self.findings.append(Finding("stateful", words))
+                        "call"))
                     return
 
     def is_slope(self, position: int, inputs: list[Any], dy, gradient) -> bool:
@@ -381,15 +348,9 @@ class _Pair:
                 words = f"{name} has the dtype {gradient.dtype} for float64 inputs"
                 self.findings.append(Finding("wrong_dtype", words))
             if not settings["fast"]:
-                elements = compare_elements(
-                    function,
-                    x,
-                    dy,
-                    gradient,
-                    choose_elements(x.shape, settings["limit"], self.rng),
-                    settings["step"],
-                    settings["tolerance"],
-                )
+                chosen = choose_elements(x.shape, settings["limit"], self.rng)
+                elements = compare_elements(function, x, dy, gradient, chosen, settings["step"],
+                                            settings["tolerance"])
                 for each in elements:
                     right[each.index], wrong[each.index] = each.numerical, not each.agrees
                 crossings = sum(each.crosses for each in elements)
@@ -407,12 +368,9 @@ class _Pair:
             direction /= np.linalg.norm(direction)
             found = self.disagreement(function, x, dy, gradient, direction, settings)
             if found and not self.agrees_nearby(function, position, dy, direction, settings):
-                return Finding(
-                    "unknown",
-                    f"the slope along a random direction is {found[0]:.6g}, "
-                    f"{self.names[position]} gives {found[1]:.6g}; check a smaller array to see "
-                    "which elements are wrong",
-                )
+                return Finding("unknown", "the slope along a random direction is "
+                               f"{found[0]:.6g}, {self.names[position]} gives {found[1]:.6g}; "
+                               "check a smaller array to see which elements are wrong")
         return None
 
     def disagreement(self, function, x, dy, gradient, direction, settings):
@@ -432,9 +390,8 @@ class _Pair:
         gradients = self.gradients_of(self.see(self.call("backward", inputs, dy))[0])
         if isinstance(gradients, Finding) or gradients[position] is None:
             return False
-        return not self.disagreement(
-            function, beside, dy, gradients[position], direction, settings
-        )
+        gradient = gradients[position]
+        return not self.disagreement(function, beside, dy, gradient, direction, settings)
 
     def explain(self, dy, gradients, lines: list[Comparison]) -> Finding | None:
         failed = [each for each in lines if each.wrong.any()]
@@ -442,9 +399,9 @@ class _Pair:
         crossings = sum(each.crossings for each in lines)
         if failed and self.ignores_dy(dy, gradients, failed):
             words = " and ".join(each.array for each in failed)
-            return Finding(
-                "dy_ignored", f"{words} does not depend on dy: the same for two different ones"
-            )
+            verb = "does" if len(failed) == 1 else "do"
+            words = f"{words} {verb} not depend on dy: the same for two different ones"
+            return Finding("dy_ignored", words)
         if single := self.single_precision(lines):
             return single
         if failed:
@@ -453,36 +410,30 @@ class _Pair:
             got = {each.array: np.asarray(each.got) for each in lines}
             for each in lines:  # what was not tested is not judged
                 right[each.array][np.isnan(each.right)] = np.nan
-            trial = Trial(
-                self.name, "these inputs", {"dy": dy}, given, right, got, precision=1e-6
-            )
-            return diagnosis.diagnose([trial]) or diagnosis.whereabouts(failed)
+            trial = Trial(self.name, "these inputs", {"dy": dy}, given, right, got, precision=1e-6)
+            words = f"{failed[0].array} is wrong: {failed[0].worst}"
+            return diagnosis.diagnose([trial]) or Finding("unknown", words)
         if crossings > MOST_CROSSINGS * tested:
-            return Finding(
-                "kinks",
-                f"{crossings} of {tested} elements lie on a kink, where there is no derivative to "
-                "compare with: choose inputs without ties and zeros, or say what the function is "
-                "(like='relu', like='max_pool2d')",
-            )
+            return Finding("kinks", f"{crossings} of {tested} elements lie on a kink, where there "
+                           "is no derivative to compare with: choose inputs without ties and "
+                           "zeros, or say what the function is (like='relu', "
+                           "like='max_pool2d')")
         return None
 
     def single_precision(self, lines: list[Comparison]) -> Finding | None:
         """Numbers of random float64 arguments that all fit in float32 were rounded to it."""
-        whole = all((np.round(x) == x).all() for x in map(self.inputs.__getitem__, self.positions))
-        given = all(
-            (x.astype(np.float32) == x).all() for x in map(self.inputs.__getitem__, self.positions)
-        )
+
+        def fit(array):
+            return (array.astype(np.float32) == array).all()
+
+        if all(fit(self.inputs[position]) for position in self.positions):
+            return None
         for each in lines:
             array = np.asarray(each.got)
             few = np.unique(array).size < 3 or (np.round(array) == array).all()
-            if array.dtype != np.float64 or few or whole or given:
-                continue
-            if (array.astype(np.float32) == array).all():
-                return Finding(
-                    "wrong_dtype",
-                    f"{each.array} is float64, but all its values are float32 numbers: it was "
-                    "computed or stored in float32",
-                )
+            if array.dtype == np.float64 and not few and fit(array):
+                return Finding("wrong_dtype", f"{each.array} is float64, but all its values are "
+                               "float32 numbers: it was computed or stored in float32")
         return None
 
     def ignores_dy(self, dy, gradients, failed: list[Comparison]) -> bool:
@@ -500,20 +451,16 @@ class _Pair:
 
     def by_the_textbook(self, y, dy, gradients) -> tuple[Finding | None, list[Comparison]]:
         forward, backward = self.trials_of(self.given, self.inputs, y, dy, gradients)
-        if forward.fails(self.operation.outputs[0]):
-            more = [trials[0] for trials in self.in_other_cases()]
-            finding = diagnosis.diagnose([forward, *more], self.operation)
-            return self._in_words(finding), comparisons([forward])
-        if not any(backward.fails(name) for name in backward.right):
+        y = self.operation.outputs[0]
+        if not forward.fails(y) and not any(map(backward.fails, backward.right)):
             return None, comparisons([backward])
-        more = [trials[1] for trials in self.in_other_cases()
-                if not trials[0].fails(self.operation.outputs[0])]  # fmt: skip
-        finding = diagnosis.diagnose([backward, *more], self.operation)
-        return self._in_words(finding), comparisons([backward])
-
-    def _in_words(self, finding: Finding) -> Finding:
+        if forward.fails(y):
+            trials = [forward, *(each for each, _ in self.in_other_cases())]
+        else:
+            trials = [backward, *(each for f, each in self.in_other_cases() if not f.fails(y))]
+        finding = diagnosis.diagnose(trials, self.operation)
         words = finding.diagnosis.replace(f"{self.operation.forward} raises", "forward raises")
-        return finding._replace(diagnosis=words)
+        return finding._replace(diagnosis=words), comparisons(trials[:1])
 
     def trials_of(self, given, inputs, y, dy, gradients) -> tuple[Trial, Trial]:
         """Forward and backward as trials of the operation's functions; of a loss both in one."""
@@ -524,9 +471,8 @@ class _Pair:
             got = {"loss": y, "dscores": np.asarray(gradients, float) / dy}
             both = Trial(operation.forward, "these inputs", given, given, right, got)
             return both, both
-        forward = Trial(
-            operation.forward, "these inputs", given, given, {first: answer[0]}, {first: y}
-        )
+        forward = Trial(operation.forward, "these inputs", given, given, {first: answer[0]},
+                        {first: y})
         names = [g for g, n in zip(operation.gradients, operation.inputs) if given[n] is not None]
         got = {name: np.zeros(0) if g is None else g for name, g in zip(names, gradients)}
         right = dict(zip(names, right))
@@ -551,14 +497,12 @@ class _Pair:
             if 0 in shape:
                 continue
             dy = np.random.default_rng(number + 1).standard_normal(shape)
-            seen_y, seen = self.see(
-                self.call("forward", inputs), self.call("backward", inputs, dy)
-            )
+            calls = self.call("forward", inputs), self.call("backward", inputs, dy)
+            seen_y, seen = self.see(*calls)
             y, gradients = self.y_of(seen_y), self.gradients_of(seen)
-            if isinstance(y, Finding) or isinstance(gradients, Finding):
-                continue
-            pair = self.trials_of(given, inputs, y, dy, gradients)
-            yield tuple(each._replace(case=case.name) for each in pair)
+            if not isinstance(y, Finding) and not isinstance(gradients, Finding):
+                pair = self.trials_of(given, inputs, y, dy, gradients)
+                yield tuple(each._replace(case=case.name) for each in pair)
 
 
 def _crashed(function: str, seen: Seen) -> Trial:

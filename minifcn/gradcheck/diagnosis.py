@@ -21,9 +21,8 @@ from minifcn.gradcheck import edits, hypotheses
 from minifcn.gradcheck.cases import Operation
 from minifcn.gradcheck.hypotheses import Candidate
 from minifcn.gradcheck.mistakes import HELPERS, MISTAKES, Mistake
-from minifcn.gradcheck.report import Comparison, axis_names
+from minifcn.gradcheck.report import Worst, axis_names
 from minifcn.gradcheck.trials import Finding, Trial, condition
-from minifcn.ops import reference
 
 # exceptions that say the same in loops and in whole-array code: something does not fit
 MISFITS = ("IndexError", "ValueError", "AxisError")
@@ -33,14 +32,13 @@ MOST_PAIRED = 45  # named mistakes that are tried in pairs
 def diagnose(trials: list[Trial], operation: Operation | None = None) -> Finding | None:
     """What is wrong with a function, from trials of it; None if all are right."""
     names = list(trials[0].right)
-    failing = [trial for trial in trials if any(trial.fails(name) for name in names)]
+    failing = [trial for trial in trials if any(map(trial.fails, names))]
     if not failing:
         return None
     for trial in failing:
         if trial.problem is not None:
-            return trial.problem._replace(
-                diagnosis=f"{trial.problem.diagnosis}, {where(failing, trials)}"
-            )
+            words = f"{trial.problem.diagnosis}, {where(failing, trials)}"
+            return trial.problem._replace(diagnosis=words)
     with np.errstate(all="ignore"):
         named = _named(trials, failing, names, operation)
     return named or _form(trials, failing, names) or _place(trials, names)
@@ -55,11 +53,21 @@ def _named(trials, failing, names, operation) -> Finding | None:
     wrong = [name for name in names if any(trial.fails(name) for trial in answered)]
     search = _Search(trials, operation)
     explanations = {name: search.explain(name) for name in wrong}
-    if explanations.get("argmax") == [] and all(map(_argmax_follows, answered)):
-        del explanations["argmax"]
-    if not all(explanations.values()):
-        return _partly(explanations) or None
-    return _joined(explanations)
+    if "argmax" in wrong and not explanations["argmax"]:
+        if all(map(_argmax_follows, answered)):
+            del explanations["argmax"]
+        elif "y" not in wrong:
+            explanations["argmax"] = [Explanation(_other_argmax(answered), None)]
+    unknown = _and([name for name, found in explanations.items() if not found], each=False)
+    explanations = {name: found for name, found in explanations.items() if found}
+    if not explanations:
+        return None
+    if not unknown:
+        return _joined(explanations)
+    finding = _joined(explanations)
+    if "y" in explanations or trials[0].function == "softmax_cross_entropy":  # of one computation
+        return finding._replace(diagnosis=f"{finding.diagnosis} ({unknown} is wrong as well)")
+    return Finding("unknown", f"{finding.diagnosis}; nothing known explains {unknown}")
 
 
 def _argmax_follows(trial: Trial) -> bool:
@@ -68,22 +76,48 @@ def _argmax_follows(trial: Trial) -> bool:
     return y is not None and argmax is not None and not (argmax & ~y).any()
 
 
+def _other_argmax(failing: list[Trial]) -> Candidate:
+    """Where y is right: the place of another maximum, or no place of y's at all."""
+    trial = next(trial for trial in failing if trial.fails("argmax"))
+    wrong = trial.wrong("argmax")
+    place = f", in the case {trial.case!r}"
+    if wrong is not None and wrong.any():
+        index = tuple(np.argwhere(wrong)[0])
+        values = (int(array["argmax"][index]) for array in (trial.got, trial.right))
+        place = ": {} is {}, right is {}{}".format(list(map(int, index)), *values, place)
+    if all(_is_a_maximum(each) for each in failing):
+        words = f"argmax is the place of another of the equal maxima, not of the first{place}"
+        return Candidate("pool_last_tie", words, lambda trial, name: None)
+    words = f"argmax is not the place of the maximum, row * w + column in the image{place}"
+    return Candidate("argmax_index", words, lambda trial, name: None)
+
+
+def _is_a_maximum(trial: Trial) -> bool:
+    """Does argmax point to y's value everywhere?"""
+    x, y, argmax = trial.given["x"], trial.right["y"], trial.got["argmax"]
+    if argmax.shape != y.shape or argmax.dtype.kind not in "iu":
+        return False
+    flat = x.reshape(len(x), -1, x.shape[3])
+    if argmax.min(initial=0) < 0 or argmax.max(initial=0) >= flat.shape[1]:
+        return False
+    found = np.take_along_axis(flat, argmax.reshape(len(x), -1, x.shape[3]), axis=1)
+    return bool((found == y.reshape(found.shape)).all())
+
+
 def _joined(explanations: dict[str, list[Explanation]]) -> Finding:
     """One mistake for all wrong arrays, else one cause for all, else one for each."""
     lists = list(explanations.values())
     for first in lists[0]:
         if all(any(each.candidate is first.candidate for each in some) for some in lists[1:]):
             return first.finding(_and(explanations))
+    chosen = [some[0] for some in lists]
     for first in lists[0]:
-        same = [
-            next((each for each in some if each.candidate.cause == first.candidate.cause), None)
-            for some in lists
-        ]
+        same = [[each for each in some if each.candidate.cause == first.candidate.cause]
+                for some in lists]
         if all(same):
+            chosen = [some[0] for some in same]
             break
-    else:
-        same = [some[0] for some in lists]
-    findings = [each.finding(name) for each, name in zip(same, explanations)]
+    findings = [each.finding(name) for each, name in zip(chosen, explanations)]
     return Finding(
         findings[0].cause,
         "; ".join(dict.fromkeys(each.diagnosis for each in findings)),
@@ -91,27 +125,14 @@ def _joined(explanations: dict[str, list[Explanation]]) -> Finding:
     )
 
 
-def _partly(explanations: dict[str, list[Explanation]]) -> Finding | None:
-    known = {name: some[0] for name, some in explanations.items() if some}
-    unknown = [name for name, some in explanations.items() if not some]
-    if not known:
-        return None
-    sentences = [each.finding(name).diagnosis for name, each in known.items()]
-    return Finding(
-        "unknown", f"{'; '.join(sentences)}; nothing known explains {_and(unknown, each=False)}"
-    )
-
-
 def _and(names: Iterable[str], each: bool = True) -> str:
     names = list(names)
-    if len(names) == 1:
-        return names[0]
+    if len(names) < 2:
+        return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}" + (", each:" if each else "")
 
 
-# ---------------------------------------------------------------------------------------------
-# The search
-# ---------------------------------------------------------------------------------------------
+# -- the search -----------------------------------------------------------------------------------
 
 
 class Explanation:
@@ -153,21 +174,26 @@ class _Search:
 
     def known(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
         """From special to general. One trial cannot tell a constant from a count."""
-        factor = _factor(failing, name)
+        factor, single = _factor(failing, name), len(self.trials) == 1
+        late = single and round(factor, 6) not in (2, 0.5)
         constant = hypotheses.constant(factor)
-        late = len(self.trials) == 1 and round(factor, 6) not in (2, 0.5)
         yield hypotheses.sign()
         if not late:
             yield from constant
         yield from self.named
         if self.operation is not None:
             yield from self.misread
-        yield from hypotheses.averaged(failing[0])
+        if name == "argmax":
+            yield from hypotheses.argmax_formulas(failing[0])
+        first = next((trial for trial in failing if trial.wrong(name) is not None), None)
+        if first is not None:
+            powers = {"powers": (-1, 1)} if single else {}
+            yield from hypotheses.multiplied(first, _factor([first], name), **powers)
         if late:
             yield from constant
         if self.operation is None:
             yield from hypotheses.of_any_function(failing[0], name)
-        yield from hypotheses.changed_answers(failing[0], name, factor)
+        yield from hypotheses.changed_answers(failing[0], name)
         yield from _fitted_kernel(failing, name)
 
     @functools.cached_property
@@ -195,35 +221,33 @@ class _Search:
                 return factor * array if isinstance(array, np.ndarray) else array
 
             words = "with the other sign" if factor == -1 else f"{factor:.6g} times"
-            yield candidate._replace(
-                predict=predict, sentence=f"{candidate.sentence}; and it is {words} as well"
-            )
+            sentence = f"{candidate.sentence}; and it is {words} as well"
+            yield candidate._replace(predict=predict, sentence=sentence)
 
     def single_edits(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
         if self.operation is not None:
             file = self.operation.file
             reached = _reached(file, self.function)
-            for edit in edits.single_edits(file, terms=True):
+            for edit in edits.single_edits(file, larger=True):
                 if edit.function in reached:
-                    yield _edit_candidate(self.operation, edit, self.function)
+                    yield _edit_candidate(edit, self.function)
 
     def pairs(self, name: str, failing: list[Trial]) -> Iterator[Candidate]:
         """Two named mistakes at once: those that change the smallest failing trial."""
         if self.operation is None or not failing[0].answered:
             return
+        trial = failing[0]
+        as_right = trial._replace(got=trial.right)
         table = [
-            each
-            for each in MISTAKES[self.operation.file]
+            each for each in MISTAKES[self.operation.file]
             if not each.instead
             and (candidate := named_candidate(self.operation, each, self.function))
-            and _differs(candidate.predict(failing[0], name), failing[0], name)
+            and isinstance(predicted := candidate.predict(trial, name), np.ndarray)
+            and not as_right.is_predicted(name, predicted)
         ]
         for first, second in itertools.combinations(table[:MOST_PAIRED], 2):
-            both = Mistake(
-                first.cause,
-                f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}",
-                (*first.changes, *second.changes),
-            )
+            words = f"{first.sentence}; and {second.sentence.replace('{array} ', 'it ')}"
+            both = Mistake(first.cause, words, (*first.changes, *second.changes))
             if candidate := named_candidate(self.operation, both, self.function):
                 yield candidate
 
@@ -231,10 +255,9 @@ class _Search:
 def fits(candidate: Candidate, trial: Trial, name: str) -> bool:
     predicted = candidate.predict(trial, name)
     if trial.crash is not None:
-        kinds = (predicted, trial.crash.kind)
-        return isinstance(predicted, str) and (
-            kinds[0] == kinds[1] or all(kind in MISFITS for kind in kinds)
-        )
+        if not isinstance(predicted, str):
+            return False
+        return predicted == trial.crash.kind or {predicted, trial.crash.kind} <= set(MISFITS)
     return not isinstance(predicted, str) and trial.is_predicted(name, predicted)
 
 
@@ -244,12 +267,6 @@ def _spoils(candidate: Candidate, trial: Trial, name: str) -> bool:
     if predicted is None:
         return False
     return isinstance(predicted, str) or not trial.is_predicted(name, predicted)
-
-
-def _differs(predicted, trial: Trial, name: str) -> bool:
-    if predicted is None or isinstance(predicted, str):
-        return False
-    return not trial._replace(got=trial.right).is_predicted(name, predicted)
 
 
 def _factor(trials: list[Trial], name: str) -> float:
@@ -273,9 +290,7 @@ def _ratio(got: np.ndarray, of: np.ndarray) -> float | None:
     return float(round(ratio, 9)) if abs(ratio - round(ratio, 9)) < 1e-10 else ratio
 
 
-# ---------------------------------------------------------------------------------------------
-# Candidates from the textbook
-# ---------------------------------------------------------------------------------------------
+# -- candidates from the textbook -----------------------------------------------------------------
 
 
 def named_candidate(operation: Operation, each: Mistake, function: str) -> Candidate | None:
@@ -287,33 +302,24 @@ def named_candidate(operation: Operation, each: Mistake, function: str) -> Candi
     changed = {name: text for name, text in changed.items() if name in _reached(file, function)}
     if not changed:
         return None
-    return Candidate(
-        each.cause,
-        each.sentence,
-        _predictor(lambda trial: edits.run(file, changed, given=trial.given, **HELPERS)[function]),
-        lambda: edits.difference(file, changed),
-    )
+
+    def load(trial):
+        return edits.run(file, changed, given=trial.given, **HELPERS)[function]
+
+    return Candidate(each.cause, each.sentence, _predictor(load),
+                     lambda: edits.difference(file, changed))
 
 
-def _edit_candidate(operation: Operation, edit: edits.Edit, function: str) -> Candidate:
-    changed = {edit.function: edit.source}
-    words = {
-        "loop_bound": "with another bound of the loop",
-        "index_offset": "with an index off by one",
-        "operator": "with another operator (such as + for -, * for +)",
-        "comparison": "with another comparison (such as < for <=)",
-        "condition": "with a condition that is always true, always false, or the reverse",
-        "constant": "with another number",
-        "names_swapped": "with two names exchanged",
-        "statement_missing": "without the statement, or a term of it,",
-        "overlap_assigned": "with = where it has +=",
-    }[edit.kind]
-    what = edits.head_of(edit.change[0])
+def _edit_candidate(edit: edits.Edit, function: str) -> Candidate:
+    def load(trial):
+        return edits.run(edit.file, {edit.function: edit.source}, given=trial.given)[function]
+
     return Candidate(
         edit.kind,
-        f"{{array}} is what the textbook gives {words} {what} (line {edit.line} of ops/reference/"
-        f"{edit.file}.py, in {edit.function})",
-        _predictor(lambda trial: edits.run(edit.file, changed, given=trial.given)[function]),
+        f"{{array}} is what the textbook gives {edits.KINDS[edit.kind]} "
+        f"{edits.head_of(edit.change[0])} (line {edit.line} of ops/reference/{edit.file}.py, in "
+        f"{edit.function})",
+        _predictor(load),
         lambda: [edit.change],
     )
 
@@ -370,47 +376,28 @@ def _fitted_kernel(failing: list[Trial], name: str) -> Iterator[Candidate]:
     if not is_certain:
         return
     size, factor = min(sizes)
-    kernel = np.array2string(fitted[size, factor].reshape(size, size), precision=4,
-                             suppress_small=True, separator=", ").replace("\n", "")  # fmt: skip
+    cells = np.round(fitted[size, factor].reshape(size, size), 4) + 0.0  # no -0
+    kernel = np.array2string(cells, separator=", ").replace("\n", "")
 
     def predict(trial, name):
         line = fitted.get((trial.given["size"], trial.given["factor"]))
         return None if line is None else (_stamps(trial) @ line).reshape(trial.right[name].shape)
 
     yield Candidate("wrong_kernel", f"{{array}} is right but for the kernel, which at size {size}, "
-                    f"factor {factor} comes out as {kernel}", predict)  # fmt: skip
+                    f"factor {factor} comes out as {kernel}", predict)
 
 
 def _stamps(trial: Trial) -> np.ndarray:
     """What each cell of the kernel alone contributes, a column each."""
-    size, factor, padding = (trial.given[name] for name in ("size", "factor", "padding"))
-    array = trial.arguments.get("dy", trial.arguments.get("x")).astype(float)
-    x = np.zeros_like(trial.given["x"], float)
-
-    def single(image):  # channels as images
-        return np.moveaxis(image, 3, 1).reshape(-1, *image.shape[1:3], 1)
-
-    def back(image, like):
-        return np.moveaxis(image.reshape(like.shape[0], like.shape[3], *image.shape[1:3]), 1, 3)
-
-    columns = []
+    textbook, columns = edits.run("bilinear", {}), []
+    size = trial.given["size"]
     for cell in np.eye(size * size):
-        kernel = cell.reshape(size, size, 1, 1)
-        if "dy" in trial.arguments:
-            result = reference.conv_transpose2d_backward(
-                single(array), single(x), kernel, factor, padding
-            )[0]
-        else:
-            result = reference.conv_transpose2d_forward(
-                single(array), kernel, None, factor, padding
-            )
-        columns.append(back(result, x).ravel())
-    return np.stack(columns, axis=1)
+        textbook["bilinear_kernel"] = lambda size, dtype, cell=cell: cell.reshape(size, size)
+        columns.append(edits.answer(textbook[trial.function], trial.arguments)[0].ravel())
+    return np.stack(columns, axis=1).astype(float)
 
 
-# ---------------------------------------------------------------------------------------------
-# What can be said without a mistake that explains it
-# ---------------------------------------------------------------------------------------------
+# -- what can be said without a mistake that explains it ------------------------------------------
 
 
 def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:
@@ -425,12 +412,10 @@ def _single_precision(trials: list[Trial], names: list[str]) -> Finding | None:
             for trial, name in failing
         ):
             names = list(dict.fromkeys(name for _, name in failing))
-            return Finding(
-                "wrong_dtype",
-                f"{_and(names, each=False)} {'has' if len(names) == 1 else 'have'} the precision "
-                f"of {kind} only, about {digits} digits, though the arguments are "
-                f"{failing[0][0].right[names[0]].dtype}",
-            )
+            has, dtype = "has" if len(names) == 1 else "have", failing[0][0].right[names[0]].dtype
+            words = f"{_and(names, each=False)} {has} the precision of {kind} only"
+            words += f", about {digits} digits, though the arguments are {dtype}"
+            return Finding("wrong_dtype", words)
     return None
 
 
@@ -452,20 +437,19 @@ def _form(trials: list[Trial], failing: list[Trial], names: list[str]) -> Findin
     for name in names:
         some = [trial for trial in failing if trial.wrong(name) is None]
         if some:
-            trial = some[0]
-            got, right = trial.got[name].shape, trial.right[name].shape
-            return Finding(
-                "wrong_shape",
-                f"{name} has the shape {got} instead of {right}, {where(some, trials)}",
-            )
+            got, right = some[0].got[name].shape, some[0].right[name].shape
+            words = f"{name} has the shape {got} instead of {right}"
+            letters = zip(axis_names(name, len(right)), got, right)
+            other = [f"{hypotheses.word(axis)}s" for axis, a, b in letters if a != b]
+            if len(got) == len(right):
+                words += f" (another number of {_and(other, each=False)})"
+            return Finding("wrong_shape", f"{words}, {where(some, trials)}")
     for name in names:
         some = [t for t in failing if not np.isfinite(t.got[name]).all() and t.fails(name)]
         if some:
             count = int((~np.isfinite(some[0].got[name])).sum())
-            return Finding(
-                "nan",
-                f"{name} holds {count} values that are NaN or infinite, {where(some, trials)}",
-            )
+            words = f"{name} holds {count} values that are NaN or infinite, {where(some, trials)}"
+            return Finding("nan", words)
     return _single_element(failing, names)
 
 
@@ -479,17 +463,23 @@ def raises(trial: Trial) -> str:
 
 def where(some: list[Trial], trials: list[Trial]) -> str:
     """In which cases, in words."""
-    cases, every = (list(dict.fromkeys(t.case for t in each)) for each in (some, trials))
-    if len(cases) == len(every):
-        return "in every case" if len(every) > 1 else "for these arguments"
-    listed = " and ".join(map(repr, cases[:2])) + (
-        f" and {len(cases) - 2} more" if len(cases) > 2 else ""
+    cases, every = (
+        list(dict.fromkeys(trial.case.removesuffix(", float32") for trial in each))
+        for each in (some, trials)
     )
-    others = [trial for trial in trials if trial.case not in cases]
+    if len(trials) == 1:
+        return "for these arguments"
+    if len(cases) == len(every):
+        when = condition(some, [trial for trial in trials if not any(trial is t for t in some)])
+        return f"only {when}" if when else "in every case"
+    listed = " and ".join(map(repr, cases[:2]))
+    if len(cases) > 2:
+        listed += f" and {len(cases) - 2} more"
+    others = [trial for trial in trials if trial.case.removesuffix(", float32") not in cases]
     when = condition(some, others)
     if when and len(cases) > 1:
         return f"only {when} ({len(cases)} of {len(every)} cases: {listed})"
-    return f"in the case {listed}"
+    return f"in the case{'s' if len(cases) > 1 else ''} {listed}"
 
 
 def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
@@ -501,12 +491,12 @@ def _single_element(failing: list[Trial], names: list[str]) -> Finding | None:
         return None
     trial, name, mask = max(wrong, key=lambda each: each[2].size)
     index = tuple(np.argwhere(mask)[0])
-    words = ", ".join(f"{axis}={i}" for axis, i in zip(axis_names(name, mask.ndim), index))
-    return Finding(
-        "single_element",
-        f"a single element of {name} is wrong: [{words}] is {trial.got[name][index]:.6g}, right is "
-        f"{trial.right[name][index]:.6g}, in the case {trial.case!r}",
-    )
+    return Finding("single_element", f"a single element of {name} is wrong: "
+                   f"{_element(trial, name, index)}, in the case {trial.case!r}")
+
+
+def _element(trial: Trial, name: str, index: tuple[int, ...]) -> str:
+    return str(Worst(name, index, float(trial.got[name][index]), float(trial.right[name][index])))
 
 
 def _place(trials: list[Trial], names: list[str]) -> Finding:
@@ -518,27 +508,11 @@ def _place(trials: list[Trial], names: list[str]) -> Finding:
     trial, mask = failing[0], masks[0]
     error = np.where(mask, np.abs(np.asarray(trial.got[name], float) - trial.right[name]), -1)
     index = np.unravel_index(np.argmax(error), error.shape)
-    words = ", ".join(f"{a}={i}" for a, i in zip(axis_names(name, error.ndim), index))
-    example = (
-        f"in the case {trial.case!r} {name}[{words}] is {float(trial.got[name][index]):.6g}, right "
-        f"is {float(trial.right[name][index]):.6g}"
-    )
     amount = "all of it is" if share == 1 else f"{share:.0%} of it is"
     return Finding(
         "unknown",
         f"no known mistake explains {name}: {amount} wrong{_at(name, masks)}, "
-        f"{where(failing, trials)}; {example}",
-    )
-
-
-def whereabouts(failed: list[Comparison]) -> Finding:
-    """No mistake fits, or there is too little to tell: the worst element, and where the others."""
-    first = failed[0]
-    share = first.wrong.sum() / max(first.tested, 1)
-    return Finding(
-        "unknown",
-        f"no known mistake explains {first.array}: {share:.0%} of it is wrong"
-        f"{_at(first.array, [first.wrong])}; {first.worst}",
+        f"{where(failing, trials)}; in the case {trial.case!r} {_element(trial, name, index)}",
     )
 
 

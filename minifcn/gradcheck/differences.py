@@ -17,7 +17,7 @@ too, but by and by: ten times smaller, a hundred times better. That is no kink.)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -56,14 +56,8 @@ class Slope(NamedTuple):
     noise: float
 
 
-def slope(
-    function: Function,
-    x: np.ndarray,
-    dy: np.ndarray,
-    direction: np.ndarray,
-    before: float,
-    after: float,
-) -> Slope:
+def slope(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
+          before: float, after: float) -> Slope:
     """Slope of ``sum(dy * function(x + t * direction))`` between t = before and t = after."""
     low, high = function(x + before * direction), function(x + after * direction)
     change = np.subtract(high, low)
@@ -72,29 +66,31 @@ def slope(
     return Slope(float(np.sum(dy * change) / (after - before)), float(noise))
 
 
-def agreement(
-    function: Function,
-    x: np.ndarray,
-    dy: np.ndarray,
-    direction: np.ndarray,
-    analytic: float,
-    step: float,
-    tolerance: Tolerance,
-    *,
-    largest: float = 1.0,
-    mind_kinks: bool = True,
-) -> tuple[float, bool, bool]:
+def sides(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
+          h: float) -> tuple[float, float]:
+    """Least and largest slope that a kink at x allows.
+
+    Each element of y may take the slope of its left or of its right side: of two windows of a max
+    pooling that share a tied value, one may choose it and the other not.
+    """
+    left = dy * np.subtract(function(x), function(x - h * direction)) / h
+    right = dy * np.subtract(function(x + h * direction), function(x)) / h
+    return float(np.sum(np.minimum(left, right))), float(np.sum(np.maximum(left, right)))
+
+
+def agreement(function: Function, x: np.ndarray, dy: np.ndarray, direction: np.ndarray,
+              analytic: float, step: float, tolerance: Tolerance, *, largest: float = 1.0,
+              mind_kinks: bool = True) -> tuple[float, bool, bool]:
     """(numerical slope, agrees, crosses a kink) along a direction."""
 
     def agrees(each: Slope) -> bool:
-        return bool(tolerance.agrees(analytic, each.value, largest) or
-                    abs(analytic - each.value) <= each.noise < 0.01 * abs(each.value))  # fmt: skip
+        error = abs(analytic - each.value)
+        within_rounding = error <= each.noise < 0.01 * abs(each.value)
+        return bool(tolerance.agrees(analytic, each.value, largest) or within_rounding)
 
     central = slope(function, x, dy, direction, -step, step)
-    if agrees(central):
-        return central.value, True, False
-    if not mind_kinks:
-        return central.value, False, False
+    if agrees(central) or not mind_kinks:
+        return central.value, agrees(central), False
     before = central
     for h in (step / 10, step / 100, step / 1e3, step / 1e4):
         closer = slope(function, x, dy, direction, -h, h)
@@ -102,14 +98,8 @@ def agreement(
             by_and_by = abs(before.value - analytic) < 1000 * abs(closer.value - analytic)
             return closer.value, True, not by_and_by
         before = closer
-
-    def sides(h):
-        one, other = (
-            slope(function, x, dy, direction, *ends).value for ends in ((-h, 0), (0, h))
-        )
-        return sorted((one, other))
-
-    (far_low, far_high), (low, high) = sides(step), sides(step / 100)
+    far_low, far_high = sides(function, x, dy, direction, step)
+    low, high = sides(function, x, dy, direction, step / 100)
     slack = tolerance.absolute * largest + tolerance.relative * max(abs(low), abs(high))
     # between smooth sides the gap shrinks with the step, at a kink it stays
     kink = high - low > max(slack, (far_high - far_low) / 2)
@@ -126,49 +116,39 @@ def steps(x: np.ndarray, step: float) -> np.ndarray:
     return step * np.where(sizes > 0, sizes, np.max(sizes, initial=0) or 1.0)
 
 
-def compare_elements(
-    function: Function,
-    x: np.ndarray,
-    dy: np.ndarray,
-    gradient: np.ndarray,
-    indices: Iterable[tuple[int, ...]],
-    step: float,
-    tolerance: Tolerance,
-) -> list[Element]:
-    """Compare elements of a gradient with central differences."""
-    indices, h = list(indices), steps(x, step)
-    direction, slopes = np.zeros_like(x), []
+def directions(shape: tuple[int, ...], indices: Iterable) -> Iterator[tuple[tuple, np.ndarray]]:
+    """Each index, and an array with 1 there: always the same array."""
+    direction = np.zeros(shape)
     for index in indices:
         direction[index] = 1
-        slopes.append(slope(function, x, dy, direction, -h[index], h[index]).value)
+        yield index, direction
         direction[index] = 0
+
+
+def compare_elements(function: Function, x: np.ndarray, dy: np.ndarray, gradient: np.ndarray,
+                     indices: Iterable[tuple[int, ...]], step: float,
+                     tolerance: Tolerance) -> list[Element]:
+    """Compare elements of a gradient with central differences."""
+    indices, h = list(indices), steps(x, step)
+    slopes = [slope(function, x, dy, direction, -h[index], h[index]).value
+              for index, direction in directions(x.shape, indices)]
     largest = float(np.max(np.abs([each for each in slopes if np.isfinite(each)]), initial=0))
     elements, failures, crossings = [], 0, 0
-    for index, numerical in zip(indices, slopes):
-        agrees, crosses = bool(tolerance.agrees(gradient[index], numerical, largest)), False
+    for (index, direction), numerical in zip(directions(x.shape, indices), slopes):
+        analytic, crosses = gradient[index], False
+        agrees = bool(tolerance.agrees(analytic, numerical, largest))
         if not agrees:
-            direction[index] = 1
             mind_kinks = crossings > 0 or failures < PATIENCE
             numerical, agrees, crosses = agreement(
-                function,
-                x,
-                dy,
-                direction,
-                gradient[index],
-                h[index],
-                tolerance,
-                largest=largest,
-                mind_kinks=mind_kinks,
-            )
-            direction[index] = 0
+                function, x, dy, direction, analytic, h[index], tolerance, largest=largest,
+                mind_kinks=mind_kinks)
         elements.append(Element(index, numerical, agrees, crosses))
         failures, crossings = failures + (not agrees), crossings + crosses
     return elements
 
 
-def numerical_gradient(
-    function: Function, x: np.ndarray, dy: np.ndarray, step: float = 1e-5
-) -> np.ndarray:
+def numerical_gradient(function: Function, x: np.ndarray, dy: np.ndarray,
+                       step: float = 1e-5) -> np.ndarray:
     """The whole gradient of ``sum(dy * function(x))`` by central differences.
 
     Parameters
@@ -180,17 +160,18 @@ def numerical_gradient(
     step : float
         h is ``step`` times the size of x.
     """
-    gradient, direction, h = np.zeros_like(x), np.zeros_like(x), steps(x, step)
-    for index in np.ndindex(x.shape):
-        direction[index] = 1
+    return _central(function, x, dy, steps(x, step))
+
+
+def _central(function: Function, x: np.ndarray, dy: np.ndarray, h: np.ndarray) -> np.ndarray:
+    gradient = np.zeros_like(x)
+    for index, direction in directions(x.shape, np.ndindex(x.shape)):
         gradient[index] = slope(function, x, dy, direction, -h[index], h[index]).value
-        direction[index] = 0
     return gradient
 
 
-def choose_elements(
-    shape: tuple[int, ...], limit: int, rng: np.random.Generator
-) -> list[tuple[int, ...]]:
+def choose_elements(shape: tuple[int, ...], limit: int,
+                    rng: np.random.Generator) -> list[tuple[int, ...]]:
     """All elements of an array, or, above ``limit``, a choice that holds what bugs are fond of.
 
     Every corner, then for every axis a share with that index first and a share with it last
@@ -205,10 +186,8 @@ def choose_elements(
             some = rng.integers(0, shape, (share, len(shape)))
             some[:, axis] = edge
             chosen.update(dict.fromkeys(map(tuple, some.tolist())))
-    chosen.update(
-        dict.fromkeys(map(tuple, rng.integers(0, shape, (limit // 2, len(shape))).tolist()))
-    )
-    return list(chosen)
+    anywhere = rng.integers(0, shape, (limit // 2, len(shape))).tolist()
+    return list(chosen | dict.fromkeys(map(tuple, anywhere)))
 
 
 def complex_step_gradient(function: Function, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -243,26 +222,16 @@ class Sweep(NamedTuple):
         axes = figure.subplots()
         axes.loglog(self.steps, self.errors, "o-", label="central differences")
         best = int(np.argmin(self.errors))
-        axes.axvline(
-            self.steps[best], color="grey", linestyle=":", label=f"best h = {self.steps[best]:.0e}"
-        )
-        axes.set(
-            xlabel="step h",
-            ylabel="largest error, relative to the largest gradient",
-            title="too small: rounding   |   too large: truncation",
-        )
+        label = f"best h = {self.steps[best]:.0e}"
+        axes.axvline(self.steps[best], color="grey", linestyle=":", label=label)
+        axes.set(xlabel="step h", ylabel="largest error, relative to the largest gradient",
+                 title="too small: rounding   |   too large: truncation")
         axes.legend()
         return figure
 
 
-def sweep(
-    forward: Callable,
-    backward: Callable,
-    inputs: list[np.ndarray],
-    argument: int = 0,
-    steps: np.ndarray | None = None,
-    seed: int = 0,
-) -> Sweep:
+def sweep(forward: Callable, backward: Callable, inputs: list[np.ndarray], argument: int = 0,
+          steps: np.ndarray | None = None, seed: int = 0) -> Sweep:
     """Error of the gradient of one input against differences with many steps.
 
     A right gradient gives a V that reaches below 1e-8; a wrong one a flat line at the size of its
@@ -279,9 +248,7 @@ def sweep(
     """
     steps = np.logspace(-1, -12, 23) if steps is None else np.asarray(steps)
     inputs = [
-        np.array(each, np.float64)
-        if isinstance(each, np.ndarray) and each.dtype.kind == "f"
-        else each
+        each.astype(np.float64) if getattr(each, "dtype", np.dtype(int)).kind == "f" else each
         for each in inputs
     ]
     dy = np.random.default_rng(seed).standard_normal(np.shape(forward(*inputs)))
@@ -294,10 +261,6 @@ def sweep(
 
     errors = []
     for step in steps:
-        numerical = np.zeros_like(x)
-        for index in np.ndindex(x.shape):
-            direction = np.zeros_like(x)
-            direction[index] = 1
-            numerical[index] = slope(function, x, dy, direction, -step, step).value
+        numerical = _central(function, x, dy, np.full(x.shape, step))
         errors.append(np.abs(numerical - gradient).max() / np.abs(gradient).max())
     return Sweep(steps, np.maximum(errors, np.finfo(float).tiny))

@@ -18,20 +18,27 @@ from minifcn.gradcheck.trials import Finding, Trial
 def properties(trials: list[Trial], other_seed: Callable[[Trial], Trial]) -> Finding | None:
     """What is wrong with dropout_forward; ``other_seed`` calls it again with another seed."""
     for trial in trials:
-        if trial.problem or trial.crash:
-            found = trial.problem or Finding("crashed", diagnosis.raises(trial))
-            return found._replace(diagnosis=f"{found.diagnosis}, in the case {trial.case!r}")
+        found = failure(trial, f", in the case {trial.case!r}")
+        if found is not None:
+            return found
         for name, array in trial.got.items():
-            if array.shape != trial.right[name].shape:
-                return Finding(
-                    "wrong_shape",
-                    f"{name} has the shape {array.shape} instead of {trial.right[name].shape} in "
-                    f"the case {trial.case!r}",
-                )
-    tests = (_mask_values, _rate, _scaling, _shared_mask)
+            right = trial.right[name].shape
+            if array.shape != right:
+                return Finding("wrong_shape", f"{name} has the shape {array.shape} instead of "
+                               f"{right} in the case {trial.case!r}")
+    tests = (_mask_values, _rate, _scaling, shared_mask)
     return next((found for test in tests if (found := test(trials))), None) or _seeds(
         trials, other_seed
     )
+
+
+def failure(trial: Trial, where: str = "") -> Finding | None:
+    """A crash, or a result of another form."""
+    if trial.crash:
+        return Finding("crashed", diagnosis.raises(trial) + where)
+    if trial.problem:
+        return trial.problem._replace(diagnosis=trial.problem.diagnosis + where)
+    return None
 
 
 def _mask_values(trials: list[Trial]) -> Finding | None:
@@ -40,15 +47,10 @@ def _mask_values(trials: list[Trial]) -> Finding | None:
         if np.isin(mask, (0, 1)).all():
             continue
         if np.isin(np.round(mask * (1 - rate), 6), (0, 1)).all():
-            return Finding(
-                "constant_factor",
-                "the mask holds 0 and 1 / (1 - rate); it should hold 0 and 1, or be bool",
-            )
-        return Finding(
-            "mask_values",
-            f"the mask should hold 0 and 1 only, or be bool; it holds {mask.min():g} to "
-            f"{mask.max():g}",
-        )
+            return Finding("constant_factor", "the mask holds 0 and 1 / (1 - rate); it should hold "
+                           "0 and 1, or be bool")
+        return Finding("mask_values", "the mask should hold 0 and 1 only, or be bool; it holds "
+                       f"{mask.min():g} to {mask.max():g}")
     return None
 
 
@@ -61,40 +63,29 @@ def _rate(trials: list[Trial]) -> Finding | None:
         slack = 5 * np.sqrt(rate * (1 - rate) / x.size)
         if abs(kept.mean() - (1 - rate)) <= slack:
             continue
-        if abs(nonzero.mean() - (1 - rate)) <= slack and np.array_equal(nonzero, ~kept):
-            worst = Finding(
-                "mask_inverted",
-                "the mask is 1 where a value is dropped; it should be 1 where it is kept",
-            )
+        dropped = abs(nonzero.mean() - (1 - rate)) <= slack and np.array_equal(nonzero, ~kept)
+        if dropped:
+            worst = Finding("mask_inverted", "the mask is 1 where a value is dropped; it should be "
+                            "1 where it is kept")
         elif abs(kept.mean() - rate) <= slack:
-            worst = worst or Finding(
-                "rate_inverted",
-                f"values are kept with probability rate, not 1 - rate: at rate {rate:g} "
-                f"{kept.mean():.0%} are kept",
-            )
+            worst = worst or Finding("rate_inverted", "values are kept with probability rate, not "
+                                     f"1 - rate: at rate {rate:g} {kept.mean():.0%} are kept")
         else:
-            return shared_mask([trial]) or Finding(
-                "wrong_rate",
-                f"at rate {rate:g} {kept.mean():.0%} of the values are kept, not {1 - rate:.0%}",
-            )
+            return shared_mask([trial]) or Finding("wrong_rate", f"at rate {rate:g} "
+                           f"{kept.mean():.0%} of the values are kept, not "
+                           f"{1 - rate:.0%}")
     return worst
 
 
 def _scaling(trials: list[Trial]) -> Finding | None:
     """y is to x what dx is to dy: the backward's mistakes, with the mask that came back."""
-    again = [
-        Trial(
-            "dropout_backward",
-            trial.case,
-            {"dy": trial.given["x"], "mask": trial.got["mask"].astype(bool),
-             "rate": trial.given["rate"]},
-            trial.given,
-            {"dx": np.where(trial.got["mask"], trial.given["x"], 0) / (1 - trial.given["rate"])},
-            {"dx": trial.got["y"]},
-            precision=trial.precision,
-        )
-        for trial in trials
-    ]  # fmt: skip
+    again = []
+    for trial in trials:
+        x, rate, mask = trial.given["x"], trial.given["rate"], trial.got["mask"].astype(bool)
+        right = {"dx": np.where(mask, x, 0) / (1 - rate)}
+        again.append(Trial("dropout_backward", trial.case, {"dy": x, "mask": mask, "rate": rate},
+                           trial.given, right, {"dx": trial.got["y"]},
+                           precision=trial.precision))
     found = diagnosis.diagnose(again, operation_of("dropout_backward"))
     if found is None:
         return None
@@ -107,16 +98,13 @@ def shared_mask(trials: Iterable[Trial]) -> Finding | None:
         mask = trial.got["mask"].astype(bool)
         if not 0 < trial.given["rate"] < 1 or mask.size < 100:
             continue
-        for axis, name in zip(range(mask.ndim), ("images", "rows", "columns", "channels")):
-            if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all():
-                return Finding(
-                    "mask_shared",
-                    f"all {name} have the same mask; every value should be drawn on its own",
-                )
+        axes = zip(range(mask.ndim), ("images", "rows", "columns", "channels"))
+        shared = [name for axis, name in axes
+                  if mask.shape[axis] > 1 and (mask == np.take(mask, [0], axis)).all()]
+        if shared:
+            return Finding("mask_shared", f"all {' and all '.join(shared)} have the same mask; "
+                           "every value should be drawn on its own")
     return None
-
-
-_shared_mask = shared_mask
 
 
 def _seeds(trials: list[Trial], other_seed: Callable[[Trial], Trial]) -> Finding | None:
@@ -124,9 +112,8 @@ def _seeds(trials: list[Trial], other_seed: Callable[[Trial], Trial]) -> Finding
         if not 0 < trial.given["rate"] < 1:
             continue
         other = other_seed(trial)
-        if not other.answered:
-            found = other.problem or Finding("crashed", diagnosis.raises(other))
-            return found._replace(diagnosis=f"{found.diagnosis}, with another seed")
+        if found := failure(other, ", with another seed"):
+            return found
         if np.array_equal(other.got["mask"], trial.got["mask"]):
             return Finding("seed_ignored", "the mask is the same for two different seeds")
     return None

@@ -32,9 +32,7 @@ class Edit(NamedTuple):
     source: str  # of the whole function, edited
 
 
-# ---------------------------------------------------------------------------------------------
-# Running an edited file
-# ---------------------------------------------------------------------------------------------
+# -- running an edited file -----------------------------------------------------------------------
 
 
 @functools.cache
@@ -97,9 +95,7 @@ def answer(function: Callable, arguments: dict[str, Any]) -> tuple:
     return result if isinstance(result, tuple) else (result,)
 
 
-# ---------------------------------------------------------------------------------------------
-# Every single-point edit
-# ---------------------------------------------------------------------------------------------
+# -- every single-point edit ----------------------------------------------------------------------
 
 COMPARISONS = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -123,6 +119,17 @@ ARITHMETIC = {
     ast.BitXor: (ast.BitOr,),
 }
 NAMES = {"min": "max", "zeros": "ones", "rows": "columns", "columns": "rows", "log": "exp"}
+KINDS = {  # each kind of edit, in words that go before the place
+    "loop_bound": "with other bounds",
+    "index_offset": "with an index off by one",
+    "operator": "with another operator (such as + for -, * for +)",
+    "comparison": "with another comparison (such as < for <=)",
+    "condition": "with a condition that is always true, always false, or the reverse",
+    "constant": "with another number",
+    "names_swapped": "with two names exchanged",
+    "statement_missing": "with a statement, or a term of it, left out",
+    "overlap_assigned": "with = in place of +=",
+}
 DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Continue)
 
 
@@ -184,8 +191,13 @@ def changes(node: ast.AST) -> Iterator[Change]:
             yield Change("names_swapped", this, key, NAMES[name])
 
 
-def dropped_terms(node: ast.AST) -> Iterator[Change]:
-    """One side of a sum, a product, ... left out."""
+def larger_changes(node: ast.AST) -> Iterator[Change]:
+    """One side of a sum, a product, ... left out; a loop in steps of 2, or up to 16 only."""
+    match node:
+        case ast.Call(func=ast.Name(id="range"), args=[end]):
+            least = ast.Call(ast.Name("min"), [end, ast.Constant(16)], [])
+            yield Change("loop_bound", vars(node), "args", [least])
+            yield Change("loop_bound", vars(node), "args", [ast.Constant(0), end, ast.Constant(2)])
     for key, child in vars(node).items():
         places = [(vars(node), key, child)]
         if isinstance(child, list):
@@ -222,12 +234,12 @@ def head(statement: ast.stmt) -> str:
 
 
 @functools.cache
-def single_edits(file: str, terms: bool = False) -> list[Edit]:
+def single_edits(file: str, larger: bool = False) -> list[Edit]:
     """Every change of one operator, index, bound, constant, name or statement of a file.
 
-    With ``terms``, terms and factors left out as well.
+    With ``larger``, terms and factors left out as well, and loops with gaps.
     """
-    kinds = (changes, dropped_terms) if terms else (changes,)
+    kinds = (changes, larger_changes) if larger else (changes,)
     lines = {
         node.name: node.lineno - 1
         for node in ast.parse(textbook(file)).body
@@ -271,9 +283,9 @@ def difference(file: str, changed: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def head_of(statement: str) -> str:
-    """What a statement computes, in words that do not show how: no answer to copy."""
+    """Where a statement stands, in words that do not show how: no answer to copy."""
     if statement.startswith(("for ", "while ")):
-        return f"over {statement.split()[1]}"
+        return f"in the loop over {statement.split()[1]}"
     if statement.startswith(("if ", "elif ")):
         return "in a condition"
     if statement.startswith("return"):
@@ -281,4 +293,4 @@ def head_of(statement: str) -> str:
     if statement.startswith(("continue", "pass", "def ")):
         return "in the function"
     target = statement.split(" = ")[0].split(" += ")[0].split(" -= ")[0].split(" /= ")[0]
-    return f"that computes {target}" if len(target) < 40 else "in a call"
+    return f"where it computes {target}" if len(target) < 40 else "in a call"

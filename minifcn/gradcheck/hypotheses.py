@@ -9,6 +9,7 @@ a mistake predicts is compared with what came back, as for the named mistakes.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from minifcn.gradcheck.mistakes import divisor_of
 from minifcn.gradcheck.report import axis_names
 from minifcn.gradcheck.trials import Trial
 from minifcn.ops import reference
+from minifcn.ops.checks import pair
 
 Prediction = np.ndarray | str | None  # an array, the name of an exception, or nothing to say
 
@@ -36,12 +38,10 @@ PARTS = {"n": "image", "i": "row", "j": "column", "ki": "row", "kj": "column"}  
 WORDS = {"ki": "kernel row", "kj": "kernel column", "f": "output channel", "class": "class"}
 
 
-# ---------------------------------------------------------------------------------------------
-# The right answer, changed
-# ---------------------------------------------------------------------------------------------
+# -- the right answer, changed --------------------------------------------------------------------
 
 
-def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
+def changed_answers(trial: Trial, name: str) -> list[Candidate]:
     """Candidates for one array; ``trial`` gives its number of axes, and what else there is."""
     right = trial.right[name]
     letters = axis_names(name, right.ndim)
@@ -58,43 +58,42 @@ def changed_answers(trial: Trial, name: str, factor: float) -> list[Candidate]:
     for other in trial.right:
         if other != name:
             add("results_swapped", f"{{array}} holds what belongs into {other}",
-                lambda a, t, other=other: t.right[other])  # fmt: skip
-    for axis, letter in enumerate(letters):
-        cause = "kernel_flipped" if letter in ("ki", "kj") else "flipped"
-        add(cause, f"{{array}} is flipped along {letter}", lambda a, t, k=axis: np.flip(a, k))
+                lambda a, t, other=other: t.right[other])
+    along = [((axis,), letter) for axis, letter in enumerate(letters)]
     if right.ndim == 4:
         both = (0, 1) if letters[0] == "ki" else (1, 2)
-        add("kernel_flipped" if both == (0, 1) else "flipped",
-            f"{{array}} is flipped along {letters[both[0]]} and {letters[both[1]]}",
-            lambda a, t: np.flip(a, both))  # fmt: skip
+        along.append((both, " and ".join(letters[axis] for axis in both)))
+    for axes, words in along:
+        cause = "kernel_flipped" if letters[axes[0]] in ("ki", "kj") else "flipped"
+        add(cause, f"{{array}} is flipped along {words}", lambda a, t, k=axes: np.flip(a, k))
     for order in _orders(right.ndim):
         cause = order_cause(trial.function, name, order)
         words = ", ".join(letters[k] for k in order)
         image = not name.startswith(("dw", "w")) and right.transpose(order).shape != right.shape
         add("wrong_shape" if image else cause,
             f"{{array}} has its axes in the order ({words}), not ({', '.join(letters)})",
-            lambda a, t, order=order: a.transpose(order))  # fmt: skip
+            lambda a, t, order=order: a.transpose(order))
         if letters[0] == "ki":
             add(cause, f"{{array}} has its axes in the order ({words}), and the kernel flipped",
-                lambda a, t, order=order: a[::-1, ::-1].transpose(order))  # fmt: skip
+                lambda a, t, order=order: a[::-1, ::-1].transpose(order))
     for cause, words, change in misreadings(trial.function, name, letters):
         add(cause, f"{{array}} is {words}", lambda a, t, change=change: change(a))
     for axis, letter in enumerate(letters):
         for step, words in ((1, "up"), (-1, "down")):
             add("shifted", f"{{array}} is shifted {words} by one along {letter}, around the edge",
-                lambda a, t, step=step, k=axis: np.roll(a, step, k))  # fmt: skip
+                lambda a, t, step=step, k=axis: np.roll(a, step, k))
     if right.ndim > 1:
         add("last_image_missing", "every image of {array} is that of the first",
-            lambda a, t: np.broadcast_to(a[:1], a.shape))  # fmt: skip
+            lambda a, t: np.broadcast_to(a[:1], a.shape))
     add("abs", "{array} is the absolute value of the right answer", lambda a, t: np.abs(a))
     add("wrong_shape", "{array} has the right values, but all in one axis: its shape is lost",
-        lambda a, t: a.ravel() if a.ndim > 1 else None)  # fmt: skip
+        lambda a, t: a.ravel() if a.ndim > 1 else None)
     add("wrong_shape", "{array} has the right values, but lost its axes of extent 1 (np.squeeze)",
-        lambda a, t: a.squeeze() if 1 in a.shape else None)  # fmt: skip
+        lambda a, t: a.squeeze() if 1 in a.shape else None)
     found += left_out(name, letters)
     add("transposed_memory", "{array} holds the right values in a wrong order: look at each "
         "reshape and transpose (a reshape never exchanges axes)",
-        lambda a, t: t.got[name] if _same_values(a, t, name) else None)  # fmt: skip
+        lambda a, t: t.got[name] if _same_values(a, t, name) else None)
     return found
 
 
@@ -149,6 +148,18 @@ def order_cause(function: str, name: str, order: tuple[int, ...]) -> str:
 def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
     """The last or first row, column, ... left at 0, or let through as it came in."""
     found = []
+    if letters[1:3] == ("i", "j"):
+
+        def without_corner(trial, name):
+            result = np.array(trial.right[name], float)
+            if result.ndim != 4 or result.shape[1:3] == (1, 1):
+                return None
+            result[:, -1, -1] = 0
+            return result
+
+        found.append(Candidate("loop_bound", "{array} is right but for the last row's last column, "
+                               "which is left out: a loop over all places that ends one too early",
+                               without_corner))
     for which, index in (("last", -1), ("first", 0)):
         places = [(letter,) for letter in letters]
         places += [both for both in (("i", "j"), ("ki", "kj")) if set(both) <= set(letters)]
@@ -174,80 +185,63 @@ def left_out(name: str, letters: tuple[str, ...]) -> list[Candidate]:
 
             cause = f"{which}_{part}_missing"
             found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
-                                   "is left out", predict))  # fmt: skip
+                                   "is left out", predict))
             found.append(Candidate(cause, f"{{array}} is right but for the {which} {words}, which "
-                                   "is passed through unchanged", through))  # fmt: skip
+                                   "is passed through unchanged", through))
     return found
 
 
 def word(letter: str) -> str:
+    """What an index counts."""
     return WORDS.get(letter, PARTS.get(letter, "channel"))
 
 
-def averaged(trial: Trial) -> list[Candidate]:
-    """A mean where a sum is right, the reverse, and other numbers that one multiplies by."""
-    found = []
-    for words in counts(trial):
-        for cause, verb, power, rest in (
-            ("mean_for_sum", "divided by", -1, ": a mean where a sum is right"),
-            ("sum_for_mean", "times", 1, ": a sum where a mean is right"),
-        ):
-            found.append(Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}",
-                                   _scaled(counts, words, power)))  # fmt: skip
-    for words in other_numbers(trial):
-        for verb, power in (("divided by", -1), ("times", 1)):
-            found.append(Candidate("constant_factor", f"{{array}} is the right answer {verb} "
-                                   f"{words}", _scaled(other_numbers, words, power)))  # fmt: skip
-    return found
+def multiplied(
+    first: Trial, factor: float, powers: tuple[float, ...] = (-1, 1, -0.5, 0.5, -2, 2)
+) -> Iterator[Candidate]:
+    """A mean where a sum is right, the reverse, and other numbers that one multiplies by.
+
+    ``factor`` is what the first trial is off by; an extent, or a product of some, may be that.
+    """
+    known = extents(first)
+    for count, power in itertools.product(range(1, 5), powers):
+        for some in itertools.combinations(known, count):
+            product = math.prod(known[each] for each in some)
+            if not product or not math.isclose(product**power, factor, rel_tol=1e-6):
+                continue
+
+            def predict(trial, name, some=some, power=power):
+                numbers = extents(trial)
+                if not set(some) <= set(numbers):
+                    return None
+                return trial.right[name] * float(math.prod(numbers[s] for s in some)) ** power
+
+            is_count = abs(power) == 1 and not set(some) & set(OPTIONS)
+            is_count = is_count and not any("kernel" in each for each in some)
+            mean = ("mean_for_sum", ": a mean where a sum is right")
+            total = ("sum_for_mean", ": a sum where a mean is right")
+            cause, rest = (mean if power < 0 else total) if is_count else ("constant_factor", "")
+            words = " x ".join(f"the {each}" for each in some)
+            if abs(power) != 1:
+                words = f"the square {'root ' if abs(power) < 1 else ''}of {words}"
+            verb = "divided by" if power < 0 else "times"
+            yield Candidate(cause, f"{{array}} is the right answer {verb} {words}{rest}", predict)
 
 
-def _scaled(numbers: Callable[[Trial], dict[str, float]], words: str, power: int) -> Callable:
-    def predict(trial, name):
-        count = numbers(trial).get(words)
-        return trial.right[name] * float(count) ** power if count else None
-
-    return predict
+OPTIONS = ("stride", "factor", "size")
 
 
-def counts(trial: Trial) -> dict[str, float]:
-    """Numbers that one divides by, or forgets to."""
-    found: dict[str, float] = {}
-    for name in ("dy", "x", "scores"):
+def extents(trial: Trial) -> dict[str, int]:
+    """Numbers that one divides by, or forgets to: extents of the arguments, and options."""
+    found: dict[str, int] = {}
+    for name in ("dy", "x", "scores", "weight"):
         array = trial.arguments.get(name, trial.given.get(name))
-        if not isinstance(array, np.ndarray) or array.ndim < 2:
-            continue
-        spatial = int(np.prod(array.shape[1:-1]))
-        found |= {
-            "the number of images": array.shape[0],
-            f"the number of pixels of {name}": spatial,
-            f"the number of pixels of {name} in all images": array.shape[0] * spatial,
-            f"the size of {name}": array.size,
-        }
-        if array.ndim == 4:
-            found |= {
-                f"the rows of {name}": array.shape[1],
-                f"the columns of {name}": array.shape[2],
-                f"the images and rows of {name}": array.shape[0] * array.shape[1],
-            }
-        found[f"the number of channels of {name}"] = array.shape[-1]
-        found[f"the images and channels of {name}"] = array.shape[0] * array.shape[-1]
-    return found
-
-
-def other_numbers(trial: Trial) -> dict[str, float]:
-    weight, found = trial.given.get("weight"), {}
-    if weight is not None and weight.ndim == 4:
-        found["the number of cells of the kernel"] = weight.shape[0] * weight.shape[1]
-        found["the number of rows of the kernel"] = weight.shape[0]
-        found["the number of columns of the kernel"] = weight.shape[1]
-        found["the size of the kernel, input channels included"] = weight.size // weight.shape[3]
-    for option in ("stride", "factor", "size"):
-        value = trial.given.get(option)
-        if isinstance(value, int):
-            found |= {f"the {option}": value, f"the {option} squared": value**2}
-    for words, count in counts(trial).items():
-        found[f"the square root of {words}"] = count**0.5
-    return found
+        if isinstance(array, np.ndarray) and array.ndim > 1:
+            for letter, extent in zip(axis_names(name, array.ndim), array.shape):
+                alone = letter in ("n", "ki", "kj")
+                found[f"{word(letter)}s" if alone else f"{word(letter)}s of {name}"] = extent
+    return found | {name: trial.given[name] for name in OPTIONS
+                    if isinstance(trial.given.get(name), int)}
 
 
 def sign() -> Candidate:
@@ -261,12 +255,10 @@ def constant(factor: float) -> list[Candidate]:
     return [
         Candidate("constant_factor", f"{{array}} is {factor:.6g} times the right answer",
                   lambda t, n: factor * t.right[n])
-    ]  # fmt: skip
+    ]
 
 
-# ---------------------------------------------------------------------------------------------
-# The right answer to changed arguments
-# ---------------------------------------------------------------------------------------------
+# -- the right answer to changed arguments --------------------------------------------------------
 
 
 def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]:
@@ -286,27 +278,28 @@ def changed_arguments(operation: Operation, trial: Trial) -> Iterator[Candidate]
         yield from _pixels_left_out(candidate)
         return
     for array, value in trial.arguments.items():
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or array == "y":
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fi" or array == "y":
             continue
         letters = axis_names(array, value.ndim)
         for cause, words, change in misreadings(trial.function, array, letters):
             yield candidate(cause, f"{{array}} comes out as if {array} were {words}",
-                            _with(array, value.ndim, change))  # fmt: skip
+                            _with(array, value.ndim, change))
         if array == "weight" and value.ndim == 4:
             for order in _orders(4):
                 words = ", ".join(letters[k] for k in order)
                 yield candidate(order_cause(trial.function, array, order), "{array} comes out as "
                                 f"if the weight were flipped and transposed to ({words})",
                                 _with(array, 4, lambda w, order=order:
-                                      w[::-1, ::-1].transpose(order)))  # fmt: skip
-        if letters[0] == "n":
-            yield candidate("image_ignored", f"{{array}} comes out as if every image of {array} "
-                            "were the first", _with(array, value.ndim, lambda a:
-                                                    a[np.zeros(len(a), int)]))  # fmt: skip
+                                      w[::-1, ::-1].transpose(order)))
+        for axis, letter in enumerate(letters):
+            yield candidate("image_ignored" if letter == "n" else "index_fixed", "{array} comes "
+                            f"out as if every {word(letter)} of {array} were the first",
+                            _with(array, value.ndim, lambda a, k=axis:
+                                  np.take(a, np.zeros(a.shape[k], int), k)))
         for kind in ("float16", "float32"):
             yield candidate("wrong_dtype", f"{{array}} comes out as if {array} were rounded to "
                             f"{kind}", _with(array, value.ndim, lambda a, kind=kind:
-                                             a.astype(kind).astype(a.dtype)))  # fmt: skip
+                                             a.astype(kind).astype(a.dtype)))
         for part in left_out(array, letters):
             if "passed" in part.sentence:
                 continue
@@ -337,6 +330,57 @@ def _with(array: str, axes: int, change: Callable[[np.ndarray], np.ndarray | Non
     return changed
 
 
+def argmax_formulas(trial: Trial) -> Iterator[Candidate]:
+    """How else someone may number the place of a maximum: a * size + b, of all that is at hand."""
+    if "argmax" not in trial.right or trial.wrong("argmax") is None:
+        return
+    places, sizes = _numbers_of_places(trial)
+    for a, size, b in itertools.product(places, sizes, places):
+        if not np.array_equal(places[a] * sizes[size] + places[b], trial.got["argmax"]):
+            continue
+
+        def predict(trial, name, a=a, size=size, b=b):
+            places, sizes = _numbers_of_places(trial)
+            return places[a] * sizes[size] + places[b] if name == "argmax" else None
+
+        formula = f"({a}) * {size}" if " " in a else f"{a} * {size}"
+        formula = f"{formula} + {b}".replace(" * 1 ", " ").removeprefix("0 + ")
+        yield Candidate("argmax_index", f"argmax is {formula.removesuffix(' + 0')}; it should be "
+                        "row * w + column, counted in the image (i, j: the window; ki, kj: the "
+                        "place in it)", predict)
+
+
+def _numbers_of_places(trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What may be multiplied and added, and by what, in words."""
+    place, (_, h, w, channels) = trial.right["argmax"], trial.given["x"].shape
+    (kh, kw), (s, t) = pair(trial.given["size"]), pair(trial.given["stride"])
+    n, i, j, c = np.indices(place.shape)
+    row, column, (oh, ow) = place // w, place % w, place.shape[1:3]
+    ki, kj, clipped = row - i * s, column - j * t, np.minimum(kw, w - j * t)
+    places = {
+        "0": 0 * place, "row": row, "column": column, "ki": ki, "kj": kj,
+        "i": i, "j": j, "i * stride": i * s, "j * stride": j * t, "i * size + ki": i * kh + ki,
+        "j * size + kj": j * kw + kj, "i + ki": i + ki, "j + kj": j + kj,
+        "i * stride + kj": i * s + kj, "j * stride + ki": j * t + ki, "channel": c, "image": n,
+        "row * w + column": place, "image * h * w + row * w + column": n * h * w + place,
+    }
+    places["1"] = 0 * place + 1
+    inside = ki * kw + kj
+    for words, number, extent in (("height", inside, kh), ("stride", inside, t),
+                                  ("whole width", ki * clipped + kj, kw)):
+        words = f"k % (the window's {words})"
+        places[f"i * stride + {words.replace('%', '//')}"] = i * s + number // extent
+        places[f"j * stride + {words}"] = j * t + number % extent
+    sizes = {
+        "1": 1, "w": w, "h": h, "(the output's width)": ow, "(the output's height)": oh,
+        "(the window's width)": kw, "(the window's height)": kh,
+        "(the width of the window, clipped)": clipped, "(w + 1)": w + 1, "(w - 1)": w - 1,
+        "(w + size)": w + kw, "(the padded image's width)": (ow - 1) * t + kw,
+        "(the number of channels)": channels, "(h * w)": h * w,
+    }
+    return places, sizes
+
+
 def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
     """Pixels at an end of an axis that the loss leaves out, and perhaps counts all the same."""
     for axis, part in enumerate(("image", "row", "column")):
@@ -348,7 +392,7 @@ def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
                 return trial.arguments | {"labels": labels}
 
             yield candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}",
-                            without)  # fmt: skip
+                            without)
 
             def counted(trial, name, without=without):
                 given = without(trial) | {"reduction": "sum"}
@@ -357,12 +401,10 @@ def _pixels_left_out(candidate: Callable) -> Iterator[Candidate]:
                 return np.asarray(total / (divisor_of(trial.given) or 1.0))
 
             yield Candidate(f"{which}_{part}_missing", f"{{array}} leaves out the {which} {part}, "
-                            "but counts its pixels in the mean", counted)  # fmt: skip
+                            "but counts its pixels in the mean", counted)
 
 
-# ---------------------------------------------------------------------------------------------
-# Without a textbook: the gradient of a function that is no operation
-# ---------------------------------------------------------------------------------------------
+# -- without a textbook: the gradient of a function that is no operation --------------------------
 
 
 def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
@@ -379,9 +421,9 @@ def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
         for of, array in (("its input", x), ("dy", dy)):
             for sign, mask in ((">", array > 0), (">=", array >= 0), ("<", array < 0)):
                 yield fixed("relu_mask", f"{{array}} is dy where {of} {sign} 0, else 0",
-                            np.where(mask, dy, 0))  # fmt: skip
+                            np.where(mask, dy, 0))
         yield fixed("derivative_missing", "{array} is dy itself: the derivative is not multiplied "
-                    "in", dy)  # fmt: skip
+                    "in", dy)
         yield fixed("dy_ignored", "{array} is its input, not a gradient", x)
     if right.ndim == 1 and dy.ndim > 1 and dy.shape[-1] == right.size:
         axes = tuple(range(dy.ndim - 1))
@@ -389,4 +431,4 @@ def of_any_function(trial: Trial, name: str) -> Iterator[Candidate]:
             for over in itertools.combinations(range(dy.ndim), count):
                 if over != axes:
                     yield fixed("bias_axes", f"{{array}} is dy summed over the axes {over}, not "
-                                f"over {axes}", dy.sum(axis=over))  # fmt: skip
+                                f"over {axes}", dy.sum(axis=over))

@@ -160,9 +160,7 @@ def same(first: Sequence[np.ndarray | None], second: Sequence[np.ndarray | None]
     return True
 
 
-# ---------------------------------------------------------------------------------------------
-# One call
-# ---------------------------------------------------------------------------------------------
+# -- one call -------------------------------------------------------------------------------------
 
 
 def _one(module: Any, call: Call) -> tuple[Seen, list[Any]]:
@@ -202,24 +200,16 @@ def _called(module: Any, call: Call) -> tuple[Seen, list[Any]]:
     except (Exception, SystemExit) as error:
         return Seen(crash=crash_of(error), changed=_changed(call.arguments, given)), []
     items = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-    return (
-        Seen(
-            _kind(returned),
-            [_kind(each) for each in items],
-            _copies(items),
-            changed=_changed(call.arguments, given),
-            shared=[
-                (k, name)
-                for k, each in enumerate(items)
-                for name, value in given.items()
-                if isinstance(each, np.ndarray)
-                and isinstance(value, np.ndarray)
-                and np.may_share_memory(value, each)
-                and np.shares_memory(value, each)
-            ],
-        ),
-        items,
-    )
+    shared = [
+        (number, name)
+        for number, each in enumerate(items)
+        for name, value in given.items()
+        if isinstance(each, np.ndarray) and isinstance(value, np.ndarray)
+        and np.may_share_memory(value, each) and np.shares_memory(value, each)
+    ]
+    changed = _changed(call.arguments, given)
+    kinds = [_kind(each) for each in items]
+    return Seen(_kind(returned), kinds, _copies(items), None, changed, shared), items
 
 
 def apply(function: Callable, arguments: dict[str, Any], defaults: Sequence[str] = ()) -> Any:

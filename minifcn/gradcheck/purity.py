@@ -25,17 +25,12 @@ def side_effects(
     for argument in seen.changed:
         yield Finding("mutates_input", f"{name} changes its argument {argument}{place}")
     for number, argument in seen.shared:
-        yield Finding(
-            "aliases_input",
-            f"{outputs[number] if number < len(outputs) else 'a result'} shares memory with the "
-            f"argument {argument}{place}: writing to one changes the other",
-        )
+        result = outputs[number] if number < len(outputs) else "a result"
+        yield Finding("aliases_input", f"{result} shares memory with the argument {argument}"
+                      f"{place}: writing to one changes the other")
     if seen.overwritten:
-        yield Finding(
-            "stateful",
-            f"the arrays that {name} returned are overwritten by its next call{place}: return a "
-            "copy, or make a new array each time",
-        )
+        yield Finding("stateful", f"the arrays that {name} returned are overwritten by its next "
+                      f"call{place}: return a copy, or make a new array each time")
 
 
 def is_steady(seen: Seen) -> bool:
@@ -47,41 +42,36 @@ def explain_difference(observe: Observe, call: Call, name: str) -> Finding:
     """Why do two calls with the same arguments differ?"""
     first, other = call.pattern, 0x3C
     patterns = observe([call._replace(pattern=p) for p in (first, other) * 3])
-    plain, reseeded = observe(
-        [call._replace(repeat=REPEATS), call._replace(repeat=REPEATS, reseed=True)]
-    )
+    many = call._replace(repeat=REPEATS)
+    plain, reseeded = observe([many, many._replace(reseed=True)])
     if _depends_on_memory(patterns):
-        return Finding(
-            "nondeterministic",
-            f"{name} returns memory that it never wrote{_where(patterns)}: it changes with what "
-            "the memory held before (np.empty, or a loop that leaves elements out)",
+        cause, words = "nondeterministic", (
+            f"returns memory that it never wrote{_where(patterns)}: it changes with what the "
+            "memory held before (np.empty, or a loop that leaves elements out)"
         )
-    if -1 in plain.order and not is_steady(plain):
-        return Finding("stateful", f"{name} fails at a repeated call with the same arguments")
-    if is_steady(plain):
-        return Finding(
-            "stateful",
-            f"{name} gives another result after other calls than before, with the same arguments: "
-            "it keeps state between calls",
+    elif -1 in plain.order and not is_steady(plain):
+        cause, words = "stateful", "fails at a repeated call with the same arguments"
+    elif is_steady(plain):
+        cause, words = "stateful", (
+            "gives another result after other calls than before, with the same arguments: it keeps "
+            "state between calls"
         )
-    if is_steady(reseeded):
-        return Finding(
-            "nondeterministic",
-            f"{name} gives another result at every call with the same arguments, and the same "
-            "again after reseeding NumPy: it draws random numbers",
+    elif is_steady(reseeded):
+        cause, words = "nondeterministic", (
+            "gives another result at every call with the same arguments, and the same again after "
+            "reseeding NumPy: it draws random numbers"
         )
-    if _drifts(plain):
-        return Finding(
-            "stateful",
-            f"{name} gives another result at every call with the same arguments, each moved on "
-            "from the one before: it keeps state between calls (adds to something that is never "
-            "set back)",
+    elif _drifts(plain):
+        cause, words = "stateful", (
+            "gives another result at every call with the same arguments, each moved on from the "
+            "one before: it keeps state between calls (adds to something that is never set back)"
         )
-    return Finding(
-        "nondeterministic",
-        f"{name} gives now one result, now another with the same arguments, without any order: "
-        "threads that race, or random numbers",
-    )
+    else:
+        cause, words = "nondeterministic", (
+            "gives now one result, now another with the same arguments, without any order: threads "
+            "that race, or random numbers"
+        )
+    return Finding(cause, f"{name} {words}")
 
 
 def _depends_on_memory(seen: Sequence[Seen]) -> bool:

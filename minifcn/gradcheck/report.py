@@ -39,9 +39,8 @@ class Worst(NamedTuple):
     right: float
 
     def __str__(self) -> str:
-        where = ", ".join(
-            f"{name}={i}" for name, i in zip(axis_names(self.array, len(self.index)), self.index)
-        )
+        names = axis_names(self.array, len(self.index))
+        where = ", ".join(f"{name}={i}" for name, i in zip(names, self.index))
         element = f"{self.array}[{where}]" if where else self.array
         return f"{element} is {self.got:.6g}, right is {self.right:.6g}"
 
@@ -128,9 +127,8 @@ class Report:
 
     @property
     def table(self) -> str:
-        head = (
-            f"{'array':<10} {'tested':>8} {'wrong':>8} {'on kinks':>8} {'worst error':>12}   case"
-        )
+        columns = ("array", "tested", "wrong", "on kinks", "worst error", "case")
+        head = "{:<10} {:>8} {:>8} {:>8} {:>12}   {}".format(*columns)
         return "\n".join([head, *(each.line() for each in self.comparisons)])
 
     def __str__(self) -> str:
@@ -169,11 +167,7 @@ class Report:
 
         shown = [c for c in self.comparisons if c.wrong.any()] or self.comparisons[:1]
         figure = Figure(figsize=(8, 1 + 2.6 * max(len(shown), 1)), layout="constrained")
-        figure.suptitle(
-            f"{self.name}: {self.diagnosis}" if not self.ok else f"{self.name}: ok",
-            wrap=True,
-            fontsize=11,
-        )
+        figure.suptitle(f"{self.name}: {self.diagnosis or 'ok'}", wrap=True, fontsize=11)
         if shown:
             grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(2, 3))
             for (heat, bars), comparison in zip(grid, shown):
@@ -181,13 +175,8 @@ class Report:
                 _share_along_axes(bars, comparison)
         if edit and self.edit:
             lines = [line for old, new in self.edit for line in (f"- {old}", f"+ {new}")]
-            figure.supxlabel(
-                "\n".join(["the textbook (-) and this mistake (+):", *lines]),
-                family="monospace",
-                fontsize=9,
-                ha="left",
-                x=0.02,
-            )
+            words = "\n".join(["the textbook (-) and this mistake (+):", *lines])
+            figure.supxlabel(words, family="monospace", fontsize=9, ha="left", x=0.02)
         return figure
 
 

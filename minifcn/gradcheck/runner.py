@@ -43,12 +43,15 @@ class Checked(NamedTuple):
         What could not be limited on this system while the code ran.
     printed : dict of str
         What each function printed.
+    noticed : dict of list of str
+        What each function's process was seen to do: "imports torch", "starts another program".
     """
 
     reports: dict[str, Report]
     notes: list[str]
     missing: list[str]
     printed: dict[str, str]
+    noticed: dict[str, list[str]]
 
     @property
     def ok(self) -> bool:
@@ -62,6 +65,7 @@ def check_file(
     notice: bool = True,
     limits: Limits | None = None,
     progress: Callable[[int, int, str], None] = lambda done, count, name: None,
+    leave_out: tuple[str, ...] = (),
 ) -> Checked:
     """Check the functions of a Python file or notebook that have the names of operations.
 
@@ -71,13 +75,15 @@ def check_file(
     seconds : float
         For the calls of each function, after which its process and all its children are killed.
     required : sequence of str
-        Functions that must be there. Without it, those that the file defines are checked.
+        Functions that must be there; only these are checked. Without it, those of the file.
     notice : bool
         Say in ``notes`` where the file uses ready-made layers or starts other programs.
     limits : Limits
         Of each process.
     progress : callable
         Called with the number of functions checked, that of all, and the next one's name.
+    leave_out : tuple of str
+        Beginnings of the names of cases that are not tried.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def check_file(
         defined = _defined(source)
     except ValueError as error:
         raise ValueError(f"{shown} {error}") from None
-    notes, printed = noticed.in_source(source) if notice else set(), {}
+    notes, printed, seen = noticed.in_source(source) if notice else set(), {}, {}
     with Worker(path, source, PROBES, limits) as process:
         try:
             process.start()
@@ -103,22 +109,21 @@ def check_file(
             raise ValueError(f"{shown} cannot be imported: {_words(error)}") from None
         missing = [str(each) for each in process.missing]
         said = {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
-        wanted = said.union(required, defined)
+        wanted = set(required) or said | defined
         names = [name for name in FUNCTIONS if name in wanted]
         near = _misspelt(public, set(FUNCTIONS) - wanted)
         if not names:
-            raise ValueError(
-                f"{shown} has no function with the name of an operation, such as "
-                f"{', '.join(FUNCTIONS[:3])}" + "".join(f"; {each}" for each in near)
-            )
+            words = f"has no function with the name of an operation, such as {FUNCTIONS[0]}"
+            raise ValueError("; ".join([f"{shown} {words}, {', '.join(FUNCTIONS[1:3])}", *near]))
         reports = {}
         for done, name in enumerate(names):
             progress(done, len(names), name)
             if name not in said:
                 reports[name] = Report(name, "missing", f"the file has no function {name}")
                 continue
-            reports[name] = _check(process, name, seconds)
-            notes |= _noticed(process) if notice else set()
+            reports[name] = _check(process, name, seconds, leave_out)
+            seen[name] = sorted(_noticed(process)) if notice else []
+            notes.update(seen[name])
             process.stop()
             printed[name] = process.printed
     progress(len(names), len(names), "")
@@ -127,13 +132,12 @@ def check_file(
         for each in sorted(notes)
         if not any(other.startswith(f"{each} (line") for other in notes)
     ]
-    return Checked(reports, near + uses, missing, printed)
+    return Checked(reports, near + uses, missing, printed, seen)
 
 
-def _check(process: Worker, name: str, seconds: float) -> Report:
+def _check(process: Worker, name: str, seconds: float, leave_out: tuple[str, ...]) -> Report:
     """The report of one function; with its forward, unless that is what ends the process."""
-    left = seconds
-    lost = False
+    left, lost = seconds, False
 
     def ask(calls: Sequence[Call]) -> list[Seen]:
         nonlocal left, lost
@@ -149,10 +153,10 @@ def _check(process: Worker, name: str, seconds: float) -> Report:
             raise ObserverLost("sent something that is no answer")
         return [_seen(each) for each in answer]
 
-    report = check_observed(ask, name, seed=None)
+    report = check_observed(ask, name, seed=None, leave_out=leave_out)
     if lost and name.endswith("_backward"):
         left = seconds
-        alone = check_observed(ask, name, with_forward=False, seed=None)
+        alone = check_observed(ask, name, False, None, leave_out)
         report = alone if alone.ok or not report.ok else report
     if report.cause in ("crashed", "wrong_shape"):
         shapes = "; ".join(f"{key}: {text}" for key, text in layouts(name).items())

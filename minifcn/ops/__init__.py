@@ -6,6 +6,8 @@ inputs, and raises ``ValueError`` for wrong shapes, dtypes or labels before any 
 """
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 
 from minifcn.ops import checks
@@ -31,6 +33,12 @@ __all__ = [
     "register_engine", "release_memory", "relu_backward", "relu_forward", "set_threads",
     "softmax_cross_entropy", "use", "using",
 ]
+
+
+def __getattr__(name: str):
+    if name in ("reference", "fast"):       # there after ``import minifcn``, imported when used
+        return importlib.import_module(f"minifcn.ops.{name}")
+    raise AttributeError(f"module 'minifcn.ops' has no attribute {name!r}")
 
 
 # ---------------------------------------------------------------------------------------------

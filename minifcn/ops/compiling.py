@@ -144,3 +144,11 @@ def compiled(function: Callable | None = None, **options) -> Callable:
     if JIT_ENABLED:
         kernel._cache = _Cache(function)
     return kernel
+
+
+def block(function: Callable) -> Callable:
+    """Decorate a part of a kernel: compiled, but no references are counted, so it makes no arrays.
+
+    Counted, each operand would cost two atomic additions, all threads to the same cache line.
+    """
+    return compiled(function, _nrt=False)

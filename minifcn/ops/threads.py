@@ -35,7 +35,7 @@ from numba.core.callconv import RETCODE_NONE, RETCODE_OK
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
-from .compiling import JIT_ENABLED, compiled
+from .compiling import JIT_ENABLED, block, compiled
 from .memory import empty
 
 MOST = 1024         # threads
@@ -197,11 +197,7 @@ def _calling(function):
     frame, thread, begin, end = call.args
     builder = ir.IRBuilder(call.append_basic_block())
     field = functools.partial(cgutils.gep_inbounds, builder, frame, 0)
-    # Numba counts references to an array by its fields 0 and 1. The leader's is enough here, and
-    # all threads would count in the same cache line.
-    values = [ir.Constant(argument.type, None)
-              if argument.type == cgutils.voidptr_t and argument.name.endswith((".0", ".1"))
-              else builder.load(field(i)) for i, argument in enumerate(own, OWN)]
+    values = [builder.load(field(i)) for i in range(OWN, OWN + len(own))]
     result, reason = builder.alloca(result_type), builder.alloca(reason_type)
     code = builder.call(function, [result, reason, thread, begin, end, *values])
     failed = builder.and_(builder.icmp_signed("!=", code, RETCODE_OK),
@@ -383,7 +379,7 @@ def parallel(function):
     """
     if "shared" not in function.__code__.co_names:
         raise TypeError(f"{function.__name__} must begin with: if shared(thread, begin, end)")
-    kernel = compiled(function)
+    kernel = block(function)
 
     @functools.wraps(function)
     def call(tasks: int, *arguments, threads: int | None = None) -> None:

@@ -80,10 +80,17 @@ class Template(NamedTuple):
         left = PLACE.sub(lambda place: label(notes[int(place[2])][1]), self.left)
         right, result = (PLACE.sub(lambda place: number(place, notes, writes, digits), text)
                          for text in (self.right, self.result))
+        if digits is short and repeats(left, right, result):
+            return f"{left}  ->  {right}"
         return f"{left}  ->  {right} = {result}"
 
     def fill_test(self, notes: list) -> str:
         return PLACE.sub(lambda place: number(place, notes, ()), self.right)
+
+
+def repeats(left: str, right: str, result: str) -> bool:
+    """Whether the result says nothing new: ``2 = 2``, or ``y = np.zeros(3) = y``."""
+    return result == right or left.startswith(result.strip("()") + " ")
 
 
 def label(thing) -> str:

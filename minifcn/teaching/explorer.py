@@ -331,8 +331,9 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
             "mask": encoded(page.maps["output"].argmax(axis=2)[..., None], MAP_BITS),
             "layers": described, "view": view(page, model, described), "first": first_pixel(page),
             "pixels": [{"row": pixel.row, "column": pixel.column, "winner": pixel.winner,
-                        "meaning": f"So much does the score of {model.class_names[pixel.winner]} "
-                                   f"at row {pixel.row}, column {pixel.column} change, per unit.",
+                        "meaning": "A small change here changes the score of "
+                                   f"{model.class_names[pixel.winner]} at row {pixel.row}, column "
+                                   f"{pixel.column} by this many times as much.",
                         "gradients": {name: {"channels": each.channels,
                                              "rule": rule_of(each.channels, page.maps[name], name,
                                                              "with the most gradient"),
@@ -344,7 +345,7 @@ def page_data(page: Explorer, model: FCN, image: np.ndarray, layers: Sequence[st
 def view(page: Explorer, model: FCN, described: list[dict]) -> str:
     """The page's HTML, which the script fills."""
     options = [f'<option value="{index}">the gradient of {html.escape(model.class_names[winner])} '
-               f"at row {row}, column {column}, {score:.4g}</option>"
+               f"at row {row}, column {column} (score {score:.4g})</option>"
                for index, (row, column, winner, score, _) in enumerate(page.pixels)]
     template = (VIEWER / "explorer.html").read_text(encoding="utf-8")
     return template.format(options="".join(options), drawing=drawing(page, described))
@@ -368,7 +369,7 @@ def drawing(page: Explorer, described: list[dict]) -> str:
             f'width:{PITCH / width:.3%}"><span class="tile" style="margin:{margin:.3%} 0;'
             f'width:{2 * box.half / PITCH:.3%};aspect-ratio:{wide}/{tall}">'
             f'<canvas></canvas><span class="field"></span></span>'
-            f"<b>{name}</b><small>{tall} × {wide} × {channels}</small></button>")
+            f"<b>{name}</b><small>{tall}×{wide}×{channels}</small></button>")
     arrows = [arrow(boxes[source], boxes[name], kind_of(source), kind_of(name))
               for name, sources in page.inputs.items() for source in sources]
     return (f'<div class="sheet" style="aspect-ratio:{width}/{height}">'
@@ -490,7 +491,7 @@ def says(step: Step, page: Explorer, model: FCN) -> str:
     if name == "image":
         return "the picture, preprocessed"
     if name == "output":
-        return f"{page.inputs[name][0]} from its row {{}}, column {{}} on".format(
+        return f"{page.inputs[name][0]}, cropped from row {{}}, column {{}} on".format(
             *(each.output.offset for each in page.plans))
     if name.startswith("pool"):
         return "the largest of 2 × 2 cells"
@@ -501,10 +502,10 @@ def says(step: Step, page: Explorer, model: FCN) -> str:
         rows, columns = (each.fusions[name.removeprefix("fuse_")] for each in page.plans)
         parts = zip(page.inputs[name], (rows.upsampled, rows.skip),
                     (columns.upsampled, columns.skip))
-        return "the sum of " + " and ".join(
+        return ("the sum of " + " and ".join(
             source if down.offset == across.offset == 0 else
-            f"{source} from its row {down.offset}, column {across.offset} on"
-            for source, down, across in parts)
+            f"{source}, cropped from row {down.offset}, column {across.offset} on,"
+            for source, down, across in parts)).rstrip(",")
     if name.startswith("score_"):
         return f"a score for each class, from one cell of {page.inputs[name][0]}"
     return f"{step.kernel} × {step.kernel} convolution, padding {step.padding}, then ReLU"

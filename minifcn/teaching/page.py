@@ -24,10 +24,13 @@ FRAGMENT = """\
 <script type="application/json">{data}</script>
 <script>(() => {{
 {script}
-const root = document.currentScript.parentElement;
+const root = document.currentScript.parentElement, poster = root.querySelector(".poster");
 const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-root.querySelector(".poster").remove();
-start(root, data);
+(async () => start(root, data))().then(() => poster.remove(), error => {{
+  poster.insertAdjacentHTML("beforebegin", "<p role=alert>Only a picture of the page. </p>");
+  poster.previousSibling.append(error.message);
+  throw error;
+}});
 }})();</script>
 </div>
 """

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 FRAMES = ("#c2410c", "#0f766e", "#7c3aed", "#a16207")
 NEGATIVE_TO_POSITIVE = LinearSegmentedColormap.from_list(
-    "values", ["#f4a582", "#ffffff", "#92c5de"])
+    "values", ["#92c5de", "#ffffff", "#f3b173"])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def show(figure: Figure, alt: str) -> Picture:
 
 def grid(axis: Axes, array: np.ndarray, title: str = "",
          marks: Iterable[tuple[int, int, int, int]] = (), numbers: bool = True) -> None:
-    """Draw an array as cells: its numbers, blue above zero and orange below.
+    """Draw an array as cells: its numbers, orange above zero and blue below.
 
     Parameters
     ----------

@@ -108,12 +108,20 @@ class Export:
             return runs(thing.cells + self.starts[thing.array.name])
         return self.key_of_number(thing.function, thing.name)
 
-    def array(self, array) -> dict:
-        strides = [math.prod(array.shape[k + 1:]) for k in range(len(array.shape))]
+    def values(self, array) -> np.ndarray:
+        """All values that an array ever holds."""
         written = [write.value for step in self.trace.steps for write in step._writes
                    if getattr(write, "array", None) is array]
-        values = np.concatenate([np.abs(np.reshape(each, -1)).astype(float) for each in
-                                 [*written, () if array.initial is None else array.initial]])
+        initial = () if array.initial is None else array.initial
+        return np.concatenate([np.reshape(each, -1) for each in [*written, initial]])
+
+    def digits(self, array) -> int:
+        """Of the longest number, as the page shows it."""
+        return max((len(f"{each:.3g}") for each in self.values(array).tolist()), default=0)
+
+    def array(self, array) -> dict:
+        strides = [math.prod(array.shape[k + 1:]) for k in range(len(array.shape))]
+        values = np.abs(self.values(array)).astype(float)
         return {"name": array.name, "shape": array.shape, "strides": strides,
                 "start": self.starts[array.name], "cells": array.array.size,
                 "initial": array.initial, "largest": largest(values)}
@@ -180,7 +188,8 @@ class Export:
 
     def html(self, loops: list) -> str:
         units = [("line", "line"), ("cell", "finished output cell"),
-                 *((k, f"round of line {loop.line}: {loop.text}") for k, loop in enumerate(loops))]
+                 *((k, f"round of {loop.text.rstrip(':')} (line {loop.line})")
+                   for k, loop in enumerate(loops))]
         skeleton = (VIEWER / "stepper.html").read_text(encoding="utf-8")
         return skeleton.format(
             name=escape(self.trace.name), count=len(self.trace.steps),
@@ -194,12 +203,13 @@ class Export:
 
     def array_html(self, array) -> str:
         names = axes_of(self.recorder).get(array.name) or default_axes(array)
-        shape = " × ".join(f"{name} {extent}" for name, extent in zip(names, array.shape))
         first = self.starts[array.name]
         tiles = "".join(tile_html(array.name, tile, corner, cells + first)
                         for tile, corner, cells in tiles_of(array, names))
-        return (f"<figure class=array><figcaption>{escape(array.name)}"
-                f"<span class=shape>{escape(shape)}</span></figcaption>"
+        small = " small" if self.digits(array) <= 3 else ""
+        return (f'<figure class="array{small}"><figcaption>{escape(array.name)}'
+                f"<span class=axes>[{escape(', '.join(names))}]</span>"
+                f"<span class=shape>shape {array.shape}</span></figcaption>"
                 f"<div class=tiles>{tiles}</div></figure>")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minifcn.ops import using
+from minifcn import ops
 from minifcn.teaching.arithmetic import ELEMENT, Made, Template, Truth, Value, digits, render, short
 from minifcn.teaching.instrument import Source, instrumented, source_of
 
@@ -198,7 +198,7 @@ class Step:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        return tuple(f"{render(statement, records, ()).fill_test(records)} is {truth}".lower()
+        return tuple(f"{render(statement, records, ()).fill_test(records)} is {str(truth).lower()}"
                      for statement, records, truth in self._tests)
 
     def __repr__(self) -> str:
@@ -240,6 +240,7 @@ class Frame:
         self.source, self.top = source, top
         self.numbers: dict[str, Any] = {}
         self.statement, self.notes, self.reads, self.writes = None, [], [], []
+        self.returned_names: list[str] = []
         self.from_array = None      # (array, cells) of a ``for`` over an array
 
 
@@ -262,7 +263,8 @@ class Recorder:
         self.frames: list[Frame] = []
         self.tests, self.rounds = [], []        # since the last step
         self.written = 0
-        self.returned_names: list[str] = []
+        self.returned_names: list[str] = []     # by the last call
+        self.answers: dict[int, list[str]] = {}         # call -> names of what it returned
         self.too_large: TooLarge | None = None
         self.last: Statement | None = None      # where a function that raises was
 
@@ -529,6 +531,8 @@ class Recorder:
                           frame.writes)
 
     def add_step(self, statement, notes, reads, writes) -> None:
+        if statement.source.file == ops.__file__:      # it checks, and hands on to the textbook
+            return
         if len(self.steps) == STEPS:
             self.stop(f"the function has run {STEPS:,} steps at line {statement.line} and goes on; "
                       "a trace keeps no more. Take smaller arrays: a few rows, columns and "
@@ -576,6 +580,7 @@ class Recorder:
         reads = [each for each in caller.reads if each[0] in inside and is_region(each[1])]
         caller.reads = [each for each in caller.reads if each not in reads]
         value = self.run(function, arguments, keywords, reads)
+        self.answers[k] = self.returned_names
         if is_number(value):
             answer = Number(f"{function.__name__}()", self.copy_of(function)[0].name, value)
             self.note(k, answer)
@@ -598,16 +603,19 @@ class Recorder:
                     self.frame.numbers[name] = value
             if self.frame.writes:
                 for write in self.frame.writes:
-                    write.node = Made(f"{write.array.name} for {function.__name__}")
+                    write.node = Made(f"{write.array.name} is made for {function.__name__}")
                 self.add_step(caller.statement, [], [each for _, each in reads], self.frame.writes)
             return made(*bound.args, **bound.kwargs)
         finally:
-            self.frames.pop()
+            self.returned_names = self.frames.pop().returned_names
 
     def returned(self, _, value):
         """``return value``; what has no name yet becomes a result."""
         frame = self.frame
         node = frame.statement.node.value
+        if getattr(node, "k", None) in self.answers:        # handed on: it has its names
+            frame.returned_names = self.answers[node.k]
+            return value
         several = isinstance(value, tuple)
         nodes = node.elts if several and isinstance(node, ast.Tuple) else \
             [node] * (len(value) if several else 1)
@@ -623,8 +631,7 @@ class Recorder:
                 name = nodes[k].id
             elif is_number(each) and not isinstance(nodes[k], (ast.Name, ast.Constant)):
                 frame.writes.append(Number(name, frame.source.name, each, None, nodes[k]))
-            if frame.top:
-                self.returned_names.append(name)
+            frame.returned_names.append(name)
         if frame.writes:
             self.add_step(frame.statement, frame.notes, [each for _, each in frame.reads],
                           frame.writes)
@@ -791,7 +798,7 @@ def trace(function: Callable, *arguments, **options) -> Trace:
     arguments = [own_copy(each, recorder) for each in arguments]
     options = {key: own_copy(each, recorder) for key, each in options.items()}
     try:
-        with using("reference"):
+        with ops.using("reference"):
             result = recorder.run(plain_function, (*first, *arguments), options, top=True)
     except (Exception, SystemExit) as raised:
         error = raised

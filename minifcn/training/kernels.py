@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.threads import parallel, shared
 
 BLOCK = 1 << 14     # values: small enough to share out evenly, large enough not to count
@@ -36,7 +36,7 @@ class Adam(NamedTuple):
     decay: float
 
 
-@compiled
+@block
 def _sgd_block(weight, gradient, velocity, numbers):
     rate, momentum, decay = numbers
     for i in range(weight.size):
@@ -53,7 +53,7 @@ def _sgd(thread, begin, end, weight, gradient, velocity, numbers):
         _sgd_block(weight[start:stop], gradient[start:stop], velocity[start:stop], numbers)
 
 
-@compiled
+@block
 def _adam_block(weight, gradient, first, second, numbers):
     rate, gain1, gain2, scale, epsilon, decay = numbers
     for i in range(weight.size):

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 
 from minifcn.weights.tensors import Tensor, checked_shape, stored
-from minifcn.weights.wire import BYTES, FOUR, VARINT, fields, varint
+from minifcn.weights.wire import BYTES, FOUR, MOST_FIELDS, VARINT, fields, varint
 
 LAYERS = {2: (4, 6), 100: (1, 7)}               # field of a layer: those of its name, its blobs
 OLDEST = 1                                      # in a V1LayerParameter: the layer of 2013
 DATA, SHAPE, DOUBLE_DATA, LEGACY = 5, 7, 8, (1, 2, 3, 4)
-MOST_LAYERS = 20_000
+MOST_LAYERS, MOST_AXES = 20_000, 8
 UNPACKED = np.dtype([("tag", "u1"), ("value", "<f4")])
 
 
@@ -55,8 +55,11 @@ def read_layer(message: memoryview, name_field: int, blobs_field: int
 def read_blob(message: memoryview) -> Tensor:
     legacy, shape, numbers, dtype = [1, 1, 1, 1], None, memoryview(b""), "float32"
     old = False
-    position = 0
+    position = count = 0
     while position < len(message):
+        count += 1
+        if count > MOST_FIELDS:
+            raise ValueError(f"a blob of more than {MOST_FIELDS:,} fields")
         field, kind, value, end = next(fields(message, position))
         if field in LEGACY and kind == VARINT:
             legacy[field - 1], old = value, True
@@ -86,11 +89,13 @@ def read_blob(message: memoryview) -> Tensor:
 def read_shape(message: memoryview) -> tuple[int, ...]:
     dimensions: list[int] = []
     for field, kind, value, _ in fields(message):
+        if len(dimensions) > MOST_AXES:
+            break
         if field == 1 and kind == VARINT:
             dimensions.append(value)
         elif field == 1 and kind == BYTES:
             position = 0
-            while position < len(value) and len(dimensions) < 9:
+            while position < len(value) and len(dimensions) <= MOST_AXES:
                 dimension, position = varint(value, position)
                 dimensions.append(dimension)
     return checked_shape(dimensions)

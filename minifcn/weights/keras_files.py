@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from minifcn.weights.tensors import Tensor, stored
 
+LISTING = Path(__file__).with_name("keras_listing.py")
 SECONDS = 120               # by the clock, on a busy machine; it has 10 of the processor's
 
 
@@ -22,8 +24,9 @@ def read_h5(data: memoryview, path: Path) -> dict[str, Tensor]:
     if importlib.util.find_spec("h5py") is None:
         raise ValueError('.h5 files need h5py: pip install "minifcn[interop]"')
     try:
-        done = subprocess.run([sys.executable, "-m", "minifcn.weights.keras_listing", str(path)],
-                              capture_output=True, timeout=SECONDS)
+        # by its path, not as a module: modules would also be looked for in the current folder
+        done = subprocess.run([sys.executable, str(LISTING), str(path)], capture_output=True,
+                              timeout=SECONDS, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     except subprocess.TimeoutExpired as error:
         raise ValueError("it is damaged: HDF5 did not come to an end with it") from error
     if done.returncode != 0:

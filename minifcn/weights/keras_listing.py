@@ -1,6 +1,7 @@
 """Run as a program: list the arrays of an HDF5 file as JSON; see ``keras_files.py``."""
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -66,12 +67,12 @@ def listing(path: str) -> dict:
 def main() -> int:
     try:
         import resource
+        limits = {resource.RLIMIT_AS: MEMORY, resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_CORE: 0}
     except ImportError:                             # Windows has no such limits
-        pass
-    else:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limits = {}
+    for kind, limit in limits.items():
+        with contextlib.suppress(ValueError, OSError):      # macOS has not all of them
+            resource.setrlimit(kind, (limit, limit))
     try:
         print(json.dumps(listing(sys.argv[1])))
     except Exception as error:              # of a library that raises all kinds for damaged files

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
+MOST_FIELDS = 200_000           # of a message
 
 
 def varint(data: memoryview, position: int) -> tuple[int, int]:
@@ -25,7 +26,11 @@ def varint(data: memoryview, position: int) -> tuple[int, int]:
 
 def fields(data: memoryview, start: int = 0) -> Iterator[tuple[int, int, int | memoryview, int]]:
     """The fields of a message: number, type, value (bytes as a view), and where it ends."""
+    count = 0
     while start < len(data):
+        count += 1
+        if count > MOST_FIELDS:
+            raise ValueError(f"a message of more than {MOST_FIELDS:,} fields")
         tag, position = varint(data, start)
         field, kind = tag >> 3, tag & 7
         if kind == VARINT:

@@ -56,9 +56,7 @@ class Outcome(NamedTuple):
         return EQUIVALENT.get(self.key)
 
 
-# ---------------------------------------------------------------------------------------------
-# Judging them
-# ---------------------------------------------------------------------------------------------
+# -- judging them ---------------------------------------------------------------------------------
 
 
 RAISED = "THE CHECKER RAISED "        # which it must never do
@@ -159,9 +157,7 @@ def run(function, items: list, jit: bool, workers: int, title: str) -> list:
         return list(tqdm(pool.map(function, items, chunksize=4), total=len(items), desc=title))
 
 
-# ---------------------------------------------------------------------------------------------
-# Mutants that differ from the original in nothing that anybody could see, and why
-# ---------------------------------------------------------------------------------------------
+# -- mutants that differ from the original in nothing that anybody could see, and why -------------
 
 SAME_SUM = "index -1 is the last one: the same values are summed, in another order"
 ANY_NEGATIVE = "NumPy takes any negative extent as the one to find out"
@@ -203,9 +199,7 @@ EQUIVALENT = {(file, function, f"{before}  ->  {before.replace(old, new)}"): why
               for file, function, before, old, new, why in REVIEWED}
 
 
-# ---------------------------------------------------------------------------------------------
-# Results
-# ---------------------------------------------------------------------------------------------
+# -- results --------------------------------------------------------------------------------------
 
 
 def faults(results: list[Result], outcomes: list[Outcome]) -> list[str]:

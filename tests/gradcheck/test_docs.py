@@ -12,8 +12,7 @@ def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = PAGE.read_text(encoding="utf-8")
     code, printed = (
-        re.search(rf"```{kind}\n(.*?)```", text, re.S).group(1) for kind in ("python", "text")
-    )
+        re.search(rf"```{kind}\n(.*?)```", text, re.S).group(1) for kind in ("python", "text"))
     exec(code, {})
 
     def without_rounding(lines):

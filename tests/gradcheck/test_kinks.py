@@ -43,19 +43,33 @@ def test_a_step_across_a_kink_is_counted_and_not_failed():
 
 
 def test_too_many_kinks_fail_the_check():
-    report = gradcheck.check(
-        np.abs, lambda dy, x: dy * np.where(x < 0, -1, 1), [np.zeros(10)], strict=False
-    )
+    backward = lambda dy, x: dy * np.where(x < 0, -1, 1)  # noqa: E731
+    report = gradcheck.check(np.abs, backward, [np.zeros(10)], strict=False)
     assert report.cause == "kinks"
 
 
 def test_a_wrong_slope_beside_a_kink_is_no_kink():
     x = np.r_[0.0, np.linspace(1, 2, 40)]
-    report = gradcheck.check(
-        np.abs, lambda dy, x: dy * np.where(x == 0, 3, np.sign(x)), [x], strict=False
-    )
+    backward = lambda dy, x: dy * np.where(x == 0, 3, np.sign(x))  # noqa: E731
+    report = gradcheck.check(np.abs, backward, [x], strict=False)
     assert report.cause == "single_element"
     assert report.worst.index == (0,)
+
+
+def test_a_tie_that_overlapping_windows_share_is_no_false_alarm():
+    """Of tied values one window may choose this, another that: each has a range of its own."""
+    x = np.random.default_rng(0).permutation(2 * 9 * 10 * 2).reshape(2, 9, 10, 2) / 7
+    x[0, 3, 3, 0] = x[0, 4, 4, 0] = x[0, 3, 5, 0] = 100
+
+    def forward(x):
+        return ops.max_pool2d_forward(x, 3, 1)[0]
+
+    def backward(dy, x, factor=1.0):
+        return factor * ops.max_pool2d_backward(dy, ops.max_pool2d_forward(x, 3, 1)[1], x.shape)
+
+    for seed in range(5):
+        assert gradcheck.check(forward, backward, [x], seed=seed).comparisons[0].crossings == 3
+    assert not gradcheck.check(forward, lambda dy, x: backward(dy, x, 1.001), [x], strict=False).ok
 
 
 def test_exact_ties_that_stay_tied_are_no_kinks():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minifcn.gradcheck import check_module
-from minifcn.gradcheck.cases import FUNCTIONS
+from minifcn.gradcheck.cases import FUNCTIONS, OPERATIONS, as_tuple
 from minifcn.ops import reference
 
 
@@ -16,9 +16,8 @@ def module(**functions):
 
 
 def test_absent_functions_get_no_entry():
-    reports = check_module(
-        module(relu_forward=reference.relu_forward, helper=print, relu_backward=None)
-    )
+    absent = {"helper": print, "relu_backward": None}
+    reports = check_module(module(relu_forward=reference.relu_forward, **absent))
     assert list(reports) == ["relu_forward"]
     assert reports["relu_forward"].ok
 
@@ -42,20 +41,17 @@ def crash(*arguments, **options):
     raise RuntimeError("no")
 
 
-@pytest.mark.parametrize(
-    "function, cause",
-    [
-        (crash, "crashed"),
-        (lambda *a, **k: None, "wrong_shape"),
-        (lambda *a, **k: "text", "wrong_shape"),
-        (lambda *a, **k: (1, 2, 3, 4, 5), "wrong_shape"),
-        (lambda *a, **k: np.zeros(3), "wrong_shape"),
-        (lambda *a, **k: exit(1), "crashed"),
-        (lambda *a, **k: ([1], [2], [3]), "wrong_shape"),
-        (lambda *a, **k: np.array(["a"]), "wrong_shape"),
-        (lambda: None, "crashed"),
-    ],
-)
+@pytest.mark.parametrize("function, cause", [
+    (crash, "crashed"),
+    (lambda *a, **k: None, "wrong_shape"),
+    (lambda *a, **k: "text", "wrong_shape"),
+    (lambda *a, **k: (1, 2, 3, 4, 5), "wrong_shape"),
+    (lambda *a, **k: np.zeros(3), "wrong_shape"),
+    (lambda *a, **k: exit(1), "crashed"),
+    (lambda *a, **k: ([1], [2], [3]), "wrong_shape"),
+    (lambda *a, **k: np.array(["a"]), "wrong_shape"),
+    (lambda: None, "crashed"),
+])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nothing_that_a_function_does_raises(name, function, cause):
     report = check_module(module(**{name: function}))[name]
@@ -67,13 +63,9 @@ def test_nothing_that_a_function_does_raises(name, function, cause):
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "dropout_forward"])
 def test_nan_is_named(name):
     def spoiled(*arguments, **options):
-        results = getattr(reference, name)(*arguments, **options)
-        if isinstance(results, tuple):
-            return tuple(
-                each * np.nan if isinstance(each, float) or each.dtype.kind == "f" else each
-                for each in results
-            )
-        return results * np.nan
+        results = as_tuple(getattr(reference, name)(*arguments, **options))
+        spoilt = [each if np.asarray(each).dtype.kind == "i" else each * np.nan for each in results]
+        return tuple(spoilt) if len(spoilt) > 1 else spoilt[0]
 
     report = check_module(module(**{name: spoiled}))[name]
     assert report.cause == "nan"
@@ -83,9 +75,8 @@ def test_a_wrong_forward_does_not_make_its_backward_look_guilty():
     def flipped(x, weight, *rest, **options):
         return reference.conv2d_forward(x, weight[::-1, ::-1], *rest, **options)
 
-    reports = check_module(
-        module(conv2d_forward=flipped, conv2d_backward=reference.conv2d_backward)
-    )
+    right = reference.conv2d_backward
+    reports = check_module(module(conv2d_forward=flipped, conv2d_backward=right))
     assert reports["conv2d_forward"].cause == "kernel_flipped"
     assert reports["conv2d_backward"].ok
 
@@ -97,9 +88,8 @@ def test_backward_may_use_what_its_forward_kept():
         kept["mask"] = x > 0
         return reference.relu_forward(x)
 
-    reports = check_module(
-        module(relu_forward=forward, relu_backward=lambda dy, y: dy * kept["mask"])
-    )
+    backward = lambda dy, y: dy * kept["mask"]  # noqa: E731
+    reports = check_module(module(relu_forward=forward, relu_backward=backward))
     assert all(report.ok for report in reports.values())
 
 
@@ -137,25 +127,20 @@ def only_for_many(dy, y):
 
 
 def only_for_a_sum(scores, labels, ignore=255, reduction="mean", class_weights=None):
-    loss, dscores = reference.softmax_cross_entropy(
-        scores, labels, ignore, reduction, class_weights
-    )
+    options = ignore, reduction, class_weights
+    loss, dscores = reference.softmax_cross_entropy(scores, labels, *options)
     return loss, -dscores if reduction == "sum" else dscores
 
 
-@pytest.mark.parametrize(
-    "name, wrong, cause, words",
-    [
-        ("conv2d_backward", smaller_where_a_rest_is_left, "wrong_shape", "rest"),
-        ("relu_backward", only_for_many, "constant_factor", "more than 8 images"),
-        ("softmax_cross_entropy", only_for_a_sum, "sign", "only with reduction='sum'"),
-        ("relu_forward", lambda x: x * (x > 1e-6), "relu_mask", "1e-06|1e-6"),
-        ("relu_backward", lambda dy, y: y.copy(), "relu_mask", "y itself"),
-    ],
-)
-def test_a_mistake_that_shows_in_some_cases_only_is_named_with_its_condition(
-    name, wrong, cause, words
-):
+@pytest.mark.parametrize("name, wrong, cause, words", [
+    ("conv2d_backward", smaller_where_a_rest_is_left, "wrong_shape", "rest"),
+    ("relu_backward", only_for_many, "constant_factor", "more than 8 images"),
+    ("softmax_cross_entropy", only_for_a_sum, "sign", "only with reduction='sum'"),
+    ("relu_forward", lambda x: x * (x > 1e-6), "relu_mask", "1e-06|1e-6"),
+    ("relu_backward", lambda dy, y: y.copy(), "relu_mask", "y itself"),
+])
+def test_a_mistake_that_shows_in_some_cases_only_is_named_with_its_condition(name, wrong, cause,
+                                                                             words):
     report = check_module(module(**{name: wrong}))[name]
     assert report.cause == cause
     assert re.search(words, report.diagnosis), report.diagnosis
@@ -172,28 +157,50 @@ def test_a_crash_in_one_case_is_not_explained_by_a_mistake_that_would_not_crash(
     assert "line" in report.diagnosis
 
 
-@pytest.mark.parametrize(
-    "name, wrong, cause",
-    [
-        (
-            "linear_forward",
-            lambda x, weight, bias: (
-                np.ascontiguousarray(x).ravel().reshape(x.shape) @ weight + bias
-            ),
-            None,
-        ),
-        (
-            "linear_forward",
-            lambda x, weight, bias: (
-                np.ndarray(x.shape, x.dtype, x.base if x.base is not None else x) @ weight + bias
-            ),
-            "non_contiguous",
-        ),
-        ("relu_forward", lambda x: np.maximum(x, 0, out=x), "mutates_input"),
-        ("relu_backward", lambda dy, y: np.multiply(dy, y > 0, dtype=np.float64), "wrong_dtype"),
-        ("relu_forward", lambda x: x if (x > 0).all() else np.maximum(x, 0), "aliases_input"),
-    ],
-)
+def pooled(change):
+    """max_pool2d_forward with another argmax."""
+    def forward(x, size=2, stride=2, ceil_mode=True):
+        y, argmax = reference.max_pool2d_forward(x, size, stride, ceil_mode)
+        return y, change(argmax, x.shape[2], y.shape[2])
+
+    return forward
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda argmax, w, ow: argmax // w * ow + argmax % w, "row * (the output's width) + column;"),
+    (lambda argmax, w, ow: argmax + 1, "row * w + column + 1;"),
+    (lambda argmax, w, ow: argmax ** 2 + w, "argmax is not the place of the maximum"),
+])
+def test_an_argmax_counted_in_another_way_is_named_and_its_formula_given(change, words):
+    report = check_module({"max_pool2d_forward": pooled(change)})["max_pool2d_forward"]
+    assert report.cause == "argmax_index"
+    assert words in report.diagnosis
+
+
+def test_what_is_kept_from_the_very_first_call_is_state():
+    kept = []
+
+    def forward(x, weight, bias):
+        kept.append(x.mean())
+        return reference.linear_forward(x, weight, bias) + x.mean() - kept[0]
+
+    report = check_module({"linear_forward": forward})["linear_forward"]
+    assert report.cause == "stateful"
+    assert "first" in report.diagnosis
+
+
+def wrong_view(x, weight, bias):
+    return np.ndarray(x.shape, x.dtype, x.base if x.base is not None else x) @ weight + bias
+
+
+@pytest.mark.parametrize("name, wrong, cause", [
+    ("linear_forward", lambda x, w, b: np.ascontiguousarray(x).ravel().reshape(x.shape) @ w + b,
+     None),
+    ("linear_forward", wrong_view, "non_contiguous"),
+    ("relu_forward", lambda x: np.maximum(x, 0, out=x), "mutates_input"),
+    ("relu_backward", lambda dy, y: np.multiply(dy, y > 0, dtype=np.float64), "wrong_dtype"),
+    ("relu_forward", lambda x: x if (x > 0).all() else np.maximum(x, 0), "aliases_input"),
+])
 def test_purity(name, wrong, cause):
     assert check_module(module(**{name: wrong}))[name].cause == cause
 
@@ -207,20 +214,11 @@ def test_dropout_is_judged_by_its_properties():
 
 
 def test_the_table_of_cases_holds_what_bugs_need():
-    from minifcn.gradcheck.cases import OPERATIONS
-
-    conv2d = OPERATIONS[0]
-    drawn = [case.draw(np.random.default_rng(0)) for case in conv2d.cases]
+    drawn = [case.draw(np.random.default_rng(0)) for case in OPERATIONS[0].cases]
+    shapes = [(given["x"].shape, given["weight"].shape) for given in drawn]
     assert {1, 2, 3} <= {given["stride"] for given in drawn}
-    assert any(given["x"].shape[0] == 1 for given in drawn)
-    assert any(given["x"].shape[1:3] == (1, 1) for given in drawn)
-    assert any(
-        given["weight"].shape[2] == given["weight"].shape[3]
-        and len(set(given["weight"].shape[:2])) == 1
-        for given in drawn
-    )
-    assert any(
-        np.ndim(given["padding"]) == 0 and given["padding"] > given["weight"].shape[0] / 2
-        for given in drawn
-    )
-    assert any(len(set(given["x"].shape + given["weight"].shape)) == 7 for given in drawn)
+    assert any(x[0] == 1 for x, _ in shapes)
+    assert any(x[1:3] == (1, 1) for x, _ in shapes)
+    assert any(weight[2] == weight[3] and weight[0] == weight[1] for _, weight in shapes)
+    assert any(np.max(given["padding"]) > given["weight"].shape[0] / 2 for given in drawn)
+    assert any(len(set(x + weight)) == 7 for x, weight in shapes)

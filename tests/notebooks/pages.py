@@ -39,6 +39,12 @@ def source(cell: dict) -> str:
     return "".join(cell["source"])
 
 
+def installation(page: Path) -> str:
+    """The part of the first cell that installs minifcn on a hosted machine."""
+    first = next(cell for cell in read(page) if cell["cell_type"] == "code")
+    return source(first).split("\n\n")[0]
+
+
 def data_of(output: dict) -> dict[str, str]:
     """The forms of an output: {mime type: text}; what was printed is text/plain."""
     if output["output_type"] == "stream":

@@ -63,11 +63,16 @@ def test_it_ends_with_what_you_can_now_do(page):
 
 @of_each_page
 def test_links_between_pages_lead_somewhere(page):
-    contents = (page.parent / "README.md").read_text(encoding="utf-8")
     for cell in pages.read(page):
         if cell["cell_type"] == "markdown":
             for target in re.findall(r"\]\((?!\w+://)([^)#]+)", pages.source(cell)):
-                assert (page.parent / target).exists() or target in contents, target
+                assert (page.parent / target).exists(), target
+
+
+@of_each_page
+def test_its_first_cell_installs_minifcn_where_it_is_missing(page):
+    assert pages.installation(page) == pages.installation(PAGES[0])
+    assert "except ModuleNotFoundError" in pages.installation(page)
 
 
 # -- the rules themselves -------------------------------------------------------------------------

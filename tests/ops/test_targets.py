@@ -1,4 +1,4 @@
-"""Other processors: what the micro-kernel becomes on AArch64, and the engine without AVX."""
+"""Other processors: the micro-kernel on AArch64, the engine without AVX."""
 import os
 import re
 import subprocess

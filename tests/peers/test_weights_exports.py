@@ -180,3 +180,35 @@ def test_safetensors_in_pytorchs_layout_and_back(tmp_path, variant, geometry, up
     again, _ = convert(tmp_path / "fcn.safetensors")
     np.testing.assert_array_equal(again.forward(x), model.forward(x))
     assert again.preprocessing == model.preprocessing
+
+
+def test_the_whole_path_gives_the_same_mask(tmp_path, monkeypatch):
+    """fetch from a server, convert, predict, export, and ONNX Runtime: on the command line."""
+    import hashlib
+
+    from PIL import Image
+
+    from minifcn.cli import main
+    from tests.weights import written
+    from tests.weights.server import serving
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIFCN_CACHE", str(tmp_path / "cache"))
+    original = network(8, "caffe", "frozen", False, "float32")
+    source = written.caffemodel(tmp_path / "served", written.pytorch_fcn(original))
+    picture = pictures(1, 75, 101)[0]
+    Image.fromarray(picture).save("photo.png")
+    with serving(source.read_bytes()) as (address, _):
+        (tmp_path / "table.toml").write_text(
+            f'[our-fcn8s]\nfile = "fcn8s-heavy-pascal.caffemodel"\naddresses = ["{address}"]\n'
+            f'checksum = "sha256:{hashlib.sha256(source.read_bytes()).hexdigest()}"\n')
+        assert main(["fetch", "our-fcn8s", "--table", "table.toml"]) == 0
+    fetched = "cache/our-fcn8s/fcn8s-heavy-pascal.caffemodel"
+    for command in (["convert", fetched, "--to", "street.safetensors"],
+                    ["predict", "street.safetensors", "photo.png", "--out", "masks"],
+                    ["export", "street.safetensors", "--to", "onnx", "--out", "street.onnx",
+                     "--preprocess", "--argmax"]):
+        assert main(command) == 0
+    mask = np.array(Image.open("masks/photo.png"))
+    assert len(np.unique(mask)) > 1
+    np.testing.assert_array_equal(in_onnxruntime("street.onnx", picture[None])[0], mask)

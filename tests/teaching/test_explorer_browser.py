@@ -268,6 +268,16 @@ def test_without_script_the_poster_is_there(visit_without_script, saved):
     assert poster.evaluate("image => image.naturalWidth") > 500
 
 
+def test_an_old_browser_keeps_the_poster_and_is_told_why(visit, saved):
+    visit.page.add_init_script("delete window.DecompressionStream")
+    page = visit.open(saved)
+    message = page.get_by_role("alert")
+    message.wait_for()
+    assert "this browser is too old" in message.inner_text()
+    assert page.get_by_role("img").is_visible()
+    assert page.locator(".explorer").count() == 0
+
+
 def test_two_on_one_page_do_not_disturb_each_other(visit, explored, tmp_path):
     (tmp_path / "two.html").write_text(
         "<!DOCTYPE html><html lang=en><title>two</title><meta charset=utf-8><main><h1>Two</h1>"

@@ -22,6 +22,13 @@ def trace():
     return minifcn.trace(reference.linear_forward, x, np.ones((3, 2)), np.array([1.0, 2.0]))
 
 
+@pytest.fixture(scope="module")
+def explored():
+    model = minifcn.FCN(8, 4, width=1 / 16, fc_channels=8, seed=3)
+    image = np.random.default_rng(1).integers(0, 256, (29, 41, 3), np.uint8)
+    return model.explore(image, pixels=[(9, 30)])
+
+
 def notebook(path, *shown):
     """Cells whose outputs are stored, as an executed notebook has them."""
     from IPython.core.formatters import DisplayFormatter
@@ -39,14 +46,16 @@ def notebook(path, *shown):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, trace):
+def lab(tmp_path_factory, trace, explored):
     """Address of a server on this machine, with a trusted and an untrusted notebook."""
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed (extra: tutorials)")
     folder = tmp_path_factory.mktemp("lab")
     environment = {**os.environ, "HOME": str(folder), "JUPYTER_ALLOW_INSECURE_WRITES": "1"}
     for name in ("trusted", "untrusted"):
         notebook(folder / f"{name}.ipynb", trace, trace)
-    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb"], cwd=folder,
+        notebook(folder / f"{name}-explorer.ipynb", explored, explored)
+    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb",
+                    "trusted-explorer.ipynb"], cwd=folder,
                    env=environment, check=True, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -76,7 +85,8 @@ def opened(chromium, lab, name):
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(120_000)
     page.goto(f"{lab}/lab/tree/{name}.ipynb?reset")
-    page.wait_for_selector(".jp-RenderedHTMLCommon img.poster, .jp-RenderedHTMLCommon .stepper")
+    page.wait_for_selector(", ".join(f".jp-RenderedHTMLCommon {what}" for what in
+                                     ("img.poster", ".stepper", ".explorer")))
     page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
     return page
 
@@ -107,4 +117,37 @@ def test_an_untrusted_notebook_shows_the_poster(chromium, lab, trace):
     assert page.locator(".stepper").count() == 0
     shown = page.locator(".jp-RenderedHTMLCommon").first.inner_text()
     assert shown.strip() == "", "nothing of script or style may be left as text"
+    page.context.close()
+
+
+def test_a_trusted_notebook_explores(chromium, lab, explored):
+    page = opened(chromium, lab, "trusted-explorer")
+    first, second = page.locator(".explorer").nth(0), page.locator(".explorer").nth(1)
+    second.locator(".layer[aria-pressed=true]").wait_for()
+    untouched = second.locator("h2").inner_text()
+    first.get_by_role("button", name="pool3", exact=False).first.click()
+    assert first.locator("h2").inner_text().startswith("pool3, channel ")
+    row, column = 2, 3
+    first.locator(".map").nth(1).focus()
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Shift+ArrowLeft")
+    for key, times in (("ArrowDown", row), ("ArrowRight", column)):
+        for _ in range(times):
+            page.keyboard.press(key)
+    channel = int(first.locator("h2").inner_text().rsplit(" ", 1)[1])
+    value = float(first.locator(".caption b").first.inner_text())
+    assert value == pytest.approx(explored.maps["pool3"][row, column, channel], rel=1e-3)
+    assert second.locator("h2").inner_text() == untouched
+    assert page.locator("img.poster").count() == 0
+    page.context.close()
+
+
+def test_an_untrusted_notebook_shows_the_explorers_poster(chromium, lab):
+    page = opened(chromium, lab, "untrusted-explorer")
+    poster = page.locator("img.poster").first
+    poster.wait_for(state="visible")
+    assert "The picture at left" in poster.get_attribute("alt")
+    assert poster.evaluate("image => image.naturalWidth") > 500
+    assert page.locator(".explorer").count() == 0
+    assert page.locator(".jp-RenderedHTMLCommon").first.inner_text().strip() == ""
     page.context.close()

@@ -205,3 +205,14 @@ def test_an_engine_with_a_bug_changes_no_answer(monkeypatch):
 
 def test_questions_are_reached_from_the_package():
     assert minifcn.teaching.question is question
+
+
+def test_every_question_is_asked_somewhere_and_nothing_else_is():
+    """In a notebook, a why page, or an exercise."""
+    root = Path(minifcn.__file__).parent.parent
+    pages = [*(root / "tutorials" / "sources").glob("*.py"), *(root / "docs" / "why").glob("*.md")]
+    if not pages:
+        pytest.skip("needs the checkout")
+    asked = {name for page in pages for name in re.findall(
+        r'question\(\s*"([\w-]+)"', page.read_text(encoding="utf-8"))}
+    assert asked == set(names())

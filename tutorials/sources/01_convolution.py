@@ -11,12 +11,18 @@
 # guess you get a hint. The cell behind the fold shows the answer.)
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import grid, question, show
@@ -89,7 +95,8 @@ show(figure, alt="Two windows of the image in two colours, and the two output pi
      "where it gets darker.")
 
 # %% [markdown] lang="en"
-# Blue where brightness rises, orange where it falls: the kernel has found the two edges of the bar.
+# Orange, above 0, where brightness rises; blue, below 0, where it falls: the kernel has found the
+# two edges of the bar.
 #
 # ## Channels
 #
@@ -105,21 +112,24 @@ show(figure, alt="Two windows of the image in two colours, and the two output pi
 # y[n, i, j, f] = bias[f] + sum over ki, kj, c of x[n, i + ki, j + kj, c] · weight[ki, kj, c, f]
 # ```
 #
-# One filter looks at *all* channels of its window and gives one number. A guess before you go on:
+# One filter looks at *all* channels of its window and gives one number. Two guesses before you go
+# on:
 
 # %% tags=["question"]
-question("conv-one-pixel", None)
+display(question("conv-one-pixel", None),
+        question("conv-weights", None))
 
 # %% tags=["answer"]
-question("conv-one-pixel", reveal=True)
+display(question("conv-one-pixel", reveal=True), question("conv-weights", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Every number of it
 #
 # This is the textbook function of minifcn, the one that its other code is tested against, run as
-# plain Python on a tiny input: 3 x 3 pixels, two channels, one 2 x 2 filter. Step forwards with the
-# arrow keys. Each step shows the line, the cells that it reads and writes, and the product with its
-# numbers.
+# plain Python on a tiny input: 3 x 3 pixels, two channels, one 2 x 2 filter. Press **Step**, then
+# the arrow keys. Each step shows the line, the cells that it reads and writes, and the product with
+# its numbers. (In the code, `a` and `b` are the row and the column of x under place `ki, kj` of the
+# window.)
 
 # %%
 x = np.arange(1.0, 19).reshape(1, 3, 3, 2)      # (1, 3, 3, 2)
@@ -138,13 +148,17 @@ minifcn.trace(reference.conv2d_forward, x, weight, bias)
 # oh = (h + 2p - kh) // s + 1
 # ```
 #
-# A window that hangs over the border sees less of the image. How much less, in a corner?
+# (`//` divides and drops the rest.) A window that hangs over the border sees less of the image. How
+# much less, in a corner? And two guesses about sizes:
 
 # %% tags=["question"]
-question("conv-corner", None)
+display(question("conv-corner", None),
+        question("conv-same", None),
+        question("conv-rest", None))
 
 # %% tags=["answer"]
-question("conv-corner", reveal=True)
+display(question("conv-corner", reveal=True), question("conv-same", reveal=True),
+        question("conv-rest", reveal=True))
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.6))
@@ -167,8 +181,9 @@ question("conv-size", reveal=True)
 #
 # Python takes its time: about a microsecond for each product of the loops above. minifcn does not
 # rewrite the loops to avoid that, it compiles them with Numba. The file that you stepped through
-# above *is* the compiled code. The default engine, `fast`, has the same function with another order
-# of the work; notebook 10 opens it.
+# above *is* the compiled code. Together with the other textbook functions it is one **engine**,
+# `reference`. The default engine, `fast`, has functions of the same names that do the work in
+# another order; notebook 10 opens it.
 
 # %% tags=["timing"]
 photo = np.random.default_rng(0).normal(size=(1, 64, 64, 64))
@@ -251,8 +266,8 @@ print(gradcheck.check_module(Repaired)["conv2d_forward"].ok)
 #
 # 1. *Warm up.* Which 3 x 3 kernel leaves an image as it is, with padding 1? Which one shifts it one
 #    pixel to the right?
-# 2. *A step further.* Blur the image at the top with the mean of each 3 x 3 window. Why do the
-#    corners get darker?
+# 2. *A step further.* Blur an image of ones, 5 x 6 pixels, with the mean of each 3 x 3 window and
+#    padding 1. Why do the corners get darker?
 # 3. *With thought.* Write a convolution of a whole batch **without** the loops over the image: loop
 #    over `ki` and `kj` only, and let NumPy multiply matrices.
 
@@ -265,7 +280,7 @@ same = reference.conv2d_forward(batch, here, np.zeros(1), padding=1)
 shifted = reference.conv2d_forward(batch, leftwards, np.zeros(1), padding=1)
 print(np.array_equal(same, batch), np.array_equal(shifted[:, :, 1:], batch[:, :, :-1]))
 
-# 2. Padding is zeros, and they are averaged in: five of nine in a corner.
+# 2. Padding is zeros, and they are averaged in: five of nine in a corner, three on an edge.
 blurred = reference.conv2d_forward(np.ones((1, 5, 6, 1)), np.full((3, 3, 1, 1), 1 / 9),
                                    np.zeros(1), padding=1)
 print(blurred[0, :2, :2, 0].round(3))

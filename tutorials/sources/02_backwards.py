@@ -10,11 +10,16 @@
 # whole layer.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import grid, question, show
@@ -55,6 +60,7 @@ question("dx-flip", reveal=True)
 
 # %%
 kernel = np.array([1.0, 2, 3])
+# np.convolve flips its kernel; of a row with a single 1 it therefore makes the kernel, as it is
 M = np.array([np.convolve(np.eye(5)[i], kernel, "same") for i in range(5)])        # (5, 5)
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2))
 grid(left, M, "M (5, 5): row i makes y[i]", marks=[(2, 0, 1, 5)])
@@ -70,8 +76,9 @@ show(figure, alt="Left: the matrix M, whose row i holds 1, 2, 3 around the diago
 # ## Scatter and gather
 #
 # So there are two ways to write the same backward pass. **Scatter**: go through the outputs, each
-# adds to its window. **Gather**: go through the pixels, each asks which outputs used it; pixel a is
-# used by output i with weight `ki = a + p - i·s`, if there is such a weight.
+# adds to its window. **Gather**: go through the pixels, each asks which outputs used it; with
+# stride s and padding p, pixel a is used by output i with weight `ki = a + p - i·s`, if there is
+# such a weight.
 
 # %%
 def dx_by_scatter(dy, kernel, width, s=1, p=0):
@@ -148,9 +155,9 @@ minifcn.trace(reference.conv2d_backward, dy, x, weight)
 # %% [markdown] lang="en"
 # ## dx is a transposed convolution
 #
-# Scattering a kernel from every cell, s cells apart, has a name of its own when a network does it
-# *forwards*: transposed convolution, the layer with which FCNs enlarge their scores. Same stamps,
-# same sums; only the channels run the other way.
+# Every cell of dy lays a copy of the kernel, a stamp, into dx; the stamps lie s cells apart. This
+# has a name of its own when a network does it *forwards*: transposed convolution, the layer with
+# which FCNs enlarge their scores. Same stamps, same sums; only the channels run the other way.
 
 # %% tags=["question"]
 question("dx-weight-layout", None)
@@ -191,7 +198,8 @@ print("a correlation of x with dy:", np.allclose(correlated.transpose(1, 2, 0, 3
 #
 # This backward pass was written by somebody in a hurry. The shapes are right, and a first look at
 # the numbers tells nothing. `gradcheck.check` moves single numbers of the input up and down, and
-# compares the slopes with what `backward` says. One of the three gradients is wrong: which line?
+# compares the slopes with what `backward` says. One of the three gradients is wrong. Decide which
+# line it is before you run the cell.
 
 # %%
 def forward(x, weight, bias):
@@ -237,8 +245,8 @@ print(gradcheck.check(forward, repaired, small, strict=False).ok)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* `dy` is 1 everywhere, the kernel is all ones. Draw `dx` of a 6 x 6 image (3 x 3
-#    kernel, no padding) as a picture, and explain its frame.
+# 1. *Warm up.* First `question("dbias")`. Then draw `dx` of a 6 x 6 image as a picture (3 x 3
+#    kernel of ones, no padding, `dy` 1 everywhere), and explain its frame.
 # 2. *A step further.* Check without any differences that your picture's `dx` belongs to the layer:
 #    sum(dx · x) must equal sum(dy · y) for every x. Why? (`question("adjoint")` helps.)
 # 3. *With thought.* Write `dx` and `dweight` with `im2col`: two matrix products, and one `col2im`.

@@ -10,11 +10,16 @@
 # right, and a test that passes everything. This notebook walks into each of them on purpose.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import question, show
@@ -81,8 +86,9 @@ show(figure, alt="Error against step, both on logarithmic axes: two curves of th
 # %% [markdown] lang="en"
 # ## Where there is no slope
 #
-# ReLU has a kink. A step that crosses it measures a mixture of two slopes, right on the kink there
-# is no slope at all. What does the central difference say there?
+# ReLU, the function `max(x, 0)` behind every convolution of a network, has a kink at 0. A step that
+# crosses it measures a mixture of two slopes, right on the kink there is no slope at all. What does
+# the central difference say there?
 
 # %% tags=["question"]
 question("difference-kink", None)
@@ -98,7 +104,8 @@ question("difference-kink", reveal=True)
 # ## A number to differentiate
 #
 # A layer returns an array, but a slope needs one number. We take `L = sum(dy · y)` for some fixed
-# `dy`; its gradient by x is just what `backward(dy, x)` returns. Is `dy = 1` good enough?
+# `dy`; its gradient by x is just what `backward(dy, x)` returns. Is `dy = 1` good enough? Take
+# softmax, which makes shares of any numbers: `exp(x) / exp(x).sum()`.
 
 # %% tags=["question"]
 question("check-with-ones", None)
@@ -168,7 +175,8 @@ print("repaired:", gradcheck.check(linear, repaired, inputs, strict=False).ok)
 
 # %% [markdown] lang="en"
 # Here is what the right one does, number by number: each product of `dy` and `weight` lands in
-# `dx`, each product of `x` and `dy` in `dweight`. In which order does it walk through `weight`?
+# `dx`, each product of `x` and `dy` in `dweight`. Watch how it walks along the *rows* of `weight`:
+# the wrong one, on its way to the same cell of `dx`, went down a column.
 
 # %%
 minifcn.trace(reference.linear_backward, np.array([[1.0, 10, 100]]), np.array([[2.0, 3]]),
@@ -180,7 +188,9 @@ minifcn.trace(reference.linear_backward, np.array([[1.0, 10, 100]]), np.array([[
 # Told what the functions are meant to be (`like="linear"`, or a module whose functions have the
 # names of minifcn's operations), the checker can do more. It makes one plausible edit of the
 # textbook after the other, and looks which of them fails in exactly the way that yours fails. That
-# edit *is* the diagnosis.
+# edit *is* the diagnosis. The layer below is a max pooling: of each window it keeps the largest
+# number, and `argmax` remembers where that stood, so that the gradient finds the way back (notebook
+# 4).
 
 # %%
 class Mine:

@@ -7,11 +7,16 @@
 # people lose an afternoon: ties, windows that overlap, borders, a factor of two.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.ops.reference.dropout import dropout_mask
@@ -31,14 +36,16 @@ question("relu-mask", None)
 question("relu-mask", reveal=True)
 
 # %% [markdown] lang="en"
-# The backward pass needs no x: `y > 0` is mask enough, which saves the memory of one array. At
-# x = 0 there is no derivative, and the code must choose.
+# The backward pass needs no x: `y > 0` is mask enough, which saves the memory of one array. At x =
+# 0 there is no derivative, and the code must choose. And does it matter whether a ReLU stands
+# before or behind a convolution?
 
 # %% tags=["question"]
-question("relu-zero", None)
+display(question("relu-zero", None),
+        question("conv-relu-order", None))
 
 # %% tags=["answer"]
-question("relu-zero", reveal=True)
+display(question("relu-zero", reveal=True), question("conv-relu-order", reveal=True))
 
 # %%
 rng = np.random.default_rng(3)
@@ -109,7 +116,8 @@ minifcn.trace(reference.max_pool2d_backward, np.array([1.0, 10]).reshape(1, 1, 2
 # ## Dropout
 #
 # In training each value is dropped with probability `rate`, so that no unit can rely on a single
-# other one. FCNs do it after fc6 and fc7, with a rate of one half. At prediction all values stay.
+# other one. FCNs do it after fc6 and fc7 (two layers near their end, notebook 6), with a rate of
+# one half. At prediction all values stay.
 
 # %% tags=["question"]
 question("dropout-scale", None)
@@ -210,6 +218,8 @@ def mean_backward(dy, x):
 print(gradcheck.check(mean_forward, mean_backward, [noise], strict=False).ok)
 
 # 3. E[y] = (1 - r) · x / (1 - r) = x;  E[y²] = (1 - r) · (x / (1 - r))² = x² / (1 - r).
+#    It matters before whatever looks at the spread, such as a layer that divides by it: in training
+#    it sees a larger one than at prediction.
 rate = 0.25
 values = rng.normal(size=(1000, 1000))
 kept = values * dropout_mask(values.shape, rate, 1) / (1 - rate)

@@ -9,11 +9,16 @@
 # runs forwards.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.layers import BilinearUpsample, ConvTranspose2d
 from minifcn.ops import bilinear_kernel, reference
@@ -23,7 +28,8 @@ from minifcn.teaching import grid, question, show
 # ## Stamps
 #
 # Every input cell stamps the kernel onto the output, scaled by its value; the stamps lie s cells
-# apart, and where they overlap, they add. That is all.
+# apart, and where they overlap, they add. That is all. (There is a padding, too: it is the padding
+# of the convolution whose `dx` this is.)
 
 # %%
 x = np.array([[1.0, 2], [3, 4]]).reshape(1, 2, 2, 1)            # (1, 2, 2, 1): the small map
@@ -41,11 +47,12 @@ show(figure, alt="A small map x of 2 by 2 holding 1 to 4, a kernel of 3 by 3, an
 
 # %% tags=["question"]
 # Your guess in place of None, then run. The folded cell below has the answer.
-# One axis is enough to see it. Which five values?
-question("transposed-stamp", None)
+# One axis is enough to see it. Which five values? And think of `dx`: what does a padding do?
+display(question("transposed-stamp", None),
+        question("transposed-padding", None))
 
 # %% tags=["answer"]
-question("transposed-stamp", reveal=True)
+display(question("transposed-stamp", reveal=True), question("transposed-padding", reveal=True))
 
 # %%
 # Watch the stamps fall, product by product. Which output cell is written twice?
@@ -53,10 +60,10 @@ minifcn.trace(reference.conv_transpose2d_forward, np.array([1.0, 10]).reshape(1,
               np.array([1.0, 2, 1]).reshape(1, 3, 1, 1), stride=(1, 2))
 
 # %% [markdown] lang="en"
-# ## Sizes, and a padding that cuts
+# ## Sizes
 #
-# With h input cells the last stamp starts at `(h - 1) s` and is k long. The padding is that of the
-# convolution which this layer mirrors: what would lie on its border of zeros is cut off.
+# With h input cells the last stamp starts at `(h - 1) s` and is k long. What would lie on the
+# border of zeros of the convolution that this layer mirrors is cut off, p cells on each side.
 #
 # ```
 # oh = (h - 1) s + k - 2p
@@ -64,12 +71,10 @@ minifcn.trace(reference.conv_transpose2d_forward, np.array([1.0, 10]).reshape(1,
 
 # %% tags=["question"]
 display(question("transposed-larger", None),
-        question("transposed-padding", None),
         question("transposed-size", None))
 
 # %% tags=["answer"]
 display(question("transposed-larger", reveal=True),
-        question("transposed-padding", reveal=True),
         question("transposed-size", reveal=True))
 
 # %% [markdown] lang="en"
@@ -214,8 +219,8 @@ print("as minifcn starts it:", np.allclose(learned, repaired_weight(4, 3)),
 # ## Exercises
 #
 # 1. *Warm up.* Repeat every cell 2 x 2 times with a transposed convolution. Which kernel?
-# 2. *A step further.* Divide the upsampled ones by themselves: a map of weights that repairs the
-#    border of any upsampled image. Try it on the ramp.
+# 2. *A step further.* Upsample a map of ones. Then divide an upsampled image by the result, for
+#    example the ramp. What does that repair, and what does the border look like now?
 # 3. *With thought.* FCN-32s upsamples once by 32, with one kernel; five times by 2 would be
 #    cheaper. Is the result the same? Compare on a random map, away from the border.
 

@@ -7,15 +7,21 @@
 # trained for that, not a single weight changes. One has to call `reshape`.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.models.geometry import plan
 from minifcn.ops import reference
 from minifcn.teaching import question, show
+from minifcn.teaching.pictures import NEGATIVE_TO_POSITIVE
 
 # %% [markdown] lang="en"
 # ## A classifier of our own
@@ -56,7 +62,7 @@ for image, target in zip(images, targets):
     draw(image, KINDS[target] if target < 3 else KINDS[rng.integers(3)], *place)
 flat = features(images[:, :, :, None]).reshape(3000, -1)        # (3000, 392): 7 x 7 x 8
 seen, wanted = np.c_[flat, np.ones(3000)][:2500], 2 * np.eye(4)[targets[:2500]] - 1
-solved = np.linalg.solve(seen.T @ seen + 30 * np.eye(393), seen.T @ wanted)
+solved = np.linalg.solve(seen.T @ seen + 30 * np.eye(393), seen.T @ wanted)     # 30: small weights
 weight, bias = solved[:-1].copy(), solved[-1].copy()            # (392, 4) and (4,)
 scores = reference.linear_forward(flat[2500:], weight, bias)    # (500, 4)
 print(f"right on 500 images that it never saw: {np.mean(scores.argmax(1) == targets[2500:]):.0%}")
@@ -80,7 +86,7 @@ figure, axes = plt.subplots(1, 5, figsize=(13, 2.2), width_ratios=[1.3, 1, 1, 1,
 axes[0].imshow(canvas, cmap="gray")
 axes[0].set_title(f"image {canvas.shape}")
 for k, axis in enumerate(axes[1:]):
-    axis.imshow(heat[0, :, :, k], cmap="RdBu", vmin=-1, vmax=1)
+    axis.imshow(heat[0, :, :, k], cmap=NEGATIVE_TO_POSITIVE, vmin=-1, vmax=1)
     axis.set_title(f"{KINDS[k]} {heat.shape[1:3]}")
 for axis in axes:
     axis.set_xticks([])
@@ -88,13 +94,14 @@ for axis in axes:
 found = [KINDS[k] for k in heat[0].argmax(-1).ravel() if k < 3]
 print({kind: found.count(kind) for kind in KINDS[:3]}, "cells of", heat[0, :, :, 0].size)
 show(figure, alt="A black image with six white shapes, and four maps of scores, one for each "
-     "class. In the maps of disc, square and cross, single cells are blue, that is positive, just "
-     "where such a shape is; the map of nothing is positive everywhere else.")
+     "class. In the maps of disc, square and cross, single cells are orange, that is positive, "
+     "just where such a shape is; the map of nothing is positive everywhere else.")
 
 # %% [markdown] lang="en"
-# A classifier that was trained on single shapes has found all six, in one pass. That is the paper's
-# first step. VGG16 has 7 x 7 cells too, of 512 channels, and 4096 outputs in its first fully
-# connected layer, which is called fc6. How large is that layer?
+# A classifier that was trained on single shapes has found all six, each in two or three
+# neighbouring cells, in one pass. That is the paper's first step. VGG16 has 7 x 7 cells too, of 512
+# channels, and 4096 outputs in its first fully connected layer, which is called fc6. How large is
+# that layer?
 
 # %% tags=["question"]
 # Your guess in place of None, then run. The folded cell below has the answer.
@@ -158,8 +165,9 @@ minifcn.trace(reference.conv2d_forward, pool5, fc6.reshape(2, 2, 1, 1), np.zeros
 # %% [markdown] lang="en"
 # ## Any padding will do?
 #
-# fc6 pads 0 in Caffe's geometry. In the exact one of minifcn it pads 3, so that scores reach to the
-# border of the image. Is that the classifier still?
+# There are two ways to pad an FCN ([notebook 7](07_fcn.ipynb) derives both). In the one of the
+# paper's release, "Caffe geometry", fc6 pads 0; in minifcn's default, "exact geometry", it pads 3,
+# so that scores reach to the border of the image. Is that the classifier still?
 
 # %% tags=["question"]
 question("fc6-padding", None)

@@ -8,11 +8,16 @@
 # yours at the end.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.data import Streets
 from minifcn.models.geometry import explain, plan
@@ -20,14 +25,14 @@ from minifcn.ops import reference
 from minifcn.teaching import question, show
 
 # %% [markdown] lang="en"
-# Five poolings, each of which halves the rows and columns. How far apart are the votes of VGG16
-# after the last one?
+# The votes lie 32 pixels apart (notebook 6). But *where* do they lie? Begin with a single pooling:
+# its first cell stands for pixels 0 and 1.
 
 # %% tags=["question"]
-question("score-stride", None)
+question("pool-position", None)
 
 # %% tags=["answer"]
-question("score-stride", reveal=True)
+question("pool-position", reveal=True)
 
 # %% [markdown] lang="en"
 # ## What gets lost
@@ -87,12 +92,13 @@ model = minifcn.FCN(stride=8, classes=11, width=0.125)
 model
 
 # %% tags=["question"]
-# What is added: features, or scores? How many channels has the sum?
+# What is added: features, or scores? How many channels has the sum? Could one add first?
 display(question("fusion-channels", None),
+        question("fusion-order", None),
         question("skip-parameters", None))
 
 # %% tags=["answer"]
-display(question("fusion-channels", reveal=True),
+display(question("fusion-channels", reveal=True), question("fusion-order", reveal=True),
         question("skip-parameters", reveal=True))
 
 # %% [markdown] lang="en"
@@ -117,8 +123,8 @@ display(question("fusion-channels", reveal=True),
 # ```
 #
 # Here they are, applied to the whole of FCN-32s in **Caffe geometry**, the one of the released
-# weights. (The 3 x 3 convolutions of a stage are written as one window.) Step through, and stop
-# before the last line.
+# weights. (The two or three 3 x 3 convolutions of a stage are written as one: two of them see 5
+# cells, three see 7, and their paddings add up.) Step through, and stop before the last line.
 
 # %%
 kernel = np.array([5, 2, 5, 2, 7, 2, 7, 2, 7, 2, 7])
@@ -145,15 +151,18 @@ question("cell-position", reveal=True)
 # %% [markdown] lang="en"
 # Now enlarge by 32 with a kernel of twice that size, as FCN-32s does: the step becomes 1, and the
 # origin moves by half the kernel. It becomes negative: pixel 0 of the upsampled scores lies
-# *before* the image. What is to be cut off?
+# *before* the image. What is to be cut off? For FCN-16s and 8s you need the origins of `pool4` and
+# `pool3`, which are among the steps above, and the two smaller upsamplings, with kernels of 4.
 
 # %% tags=["question"]
 display(question("crop-32s", None),
-        question("crop-pool4", None))
+        question("crop-pool4", None),
+        question("crop-16s", None),
+        question("crop-8s", None))
 
 # %% tags=["answer"]
-display(question("crop-32s", reveal=True),
-        question("crop-pool4", reveal=True))
+display(question("crop-32s", reveal=True), question("crop-pool4", reveal=True),
+        question("crop-16s", reveal=True), question("crop-8s", reveal=True))
 
 # %% [markdown] lang="en"
 # ## Why pad by 100 at all?
@@ -162,10 +171,11 @@ display(question("crop-32s", reveal=True),
 # much of it is really needed?
 
 # %% tags=["question"]
-question("pad-one-pixel", None)
+display(question("pad-100", None),
+        question("pad-one-pixel", None))
 
 # %% tags=["answer"]
-question("pad-one-pixel", reveal=True)
+display(question("pad-100", reveal=True), question("pad-one-pixel", reveal=True))
 
 # %% [markdown] lang="en"
 # The price is high: the network computes a frame of zeros around every picture. In **exact
@@ -229,8 +239,8 @@ print(gradcheck.check(fuse_repaired, backward_of_fuse, maps).ok)
 # 2. *A step further.* The release pads `conv1_1` by 100. Derive the offset of the output of FCN-8s
 #    for any padding p, and check your formula against `plan`.
 # 3. *With thought.* "At once": `pool4` is multiplied by 0.01 before its score layer, `pool3` by
-#    0.0001. Why does that let all three be trained together? Compare the sizes of the activations
-#    of a network with its initial weights.
+#    0.0001. Why does that let all three be trained together? (`question("at-once")` has the
+#    arithmetic.) Compare the sizes of the activations of a network with its initial weights.
 
 # %% tags=["answer"]
 # 1.

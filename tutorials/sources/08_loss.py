@@ -9,11 +9,16 @@
 # You need notebook 3 (checking a gradient). Put your guesses in place of `None`.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import grid, question, show
@@ -71,8 +76,8 @@ labels = np.array([[[1, 255]]])
 minifcn.trace(reference.softmax_cross_entropy, scores, labels)
 
 # %% [markdown] lang="en"
-# Why subtract anything? Because `exp` leaves the range of float64 soon, and the softmax does not
-# care for a constant that is added to all scores. Two guesses:
+# Why subtract anything? Because `exp` leaves the range of float64 soon. And why is it allowed? Two
+# guesses:
 
 # %% tags=["question"]
 display(question("softmax-shift", None),
@@ -139,10 +144,11 @@ display(question("ignore-mean", reveal=True),
 # gradients. A step of the optimizer is rate times gradient. You see what follows.
 
 # %% tags=["question"]
-question("rate-1e-10", None)
+display(question("first-loss-sum", None),
+        question("rate-1e-10", None))
 
 # %% tags=["answer"]
-question("rate-1e-10", reveal=True)
+display(question("first-loss-sum", reveal=True), question("rate-1e-10", reveal=True))
 
 # %%
 scores, labels = rng.normal(size=(1, 50, 50, 4)), rng.integers(0, 4, (1, 50, 50))
@@ -187,7 +193,7 @@ print(report.diagnosis)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* Show with numbers that the gradients of a pixel's scores add up to 0. Why must they?
+# 1. *Warm up.* `question("dscores-sum")`. Show your answer with numbers. Why must it be so?
 # 2. *A step further.* A picture has 90 pixels of road and 10 of cars. With which class weights does
 #    either class count as much as the other in the mean loss?
 # 3. *With thought.* Write the loss of one pixel and its gradient with loops only, and have the

@@ -2,16 +2,21 @@
 # # 9 · Training
 #
 # Everything is there: the network, its loss, its gradients. This notebook trains one. Not for long,
-# and not for beauty: you will see the four looks that tell within a minute whether a training works
+# and not for beauty: you will see the two looks that tell within a minute whether a training works
 # at all. Then come the four numbers by which segmentations are compared, and how each of them can
 # fool you. At the end the notebook runs three small experiments of the paper on generated streets.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.data import Streets, make_batch
 from minifcn.teaching import question, show
@@ -40,7 +45,10 @@ def new_model(stride, **options):
 
 
 def train(model, steps, rate=3e-3, seed=0, only=None, batch=4):
-    """Adam on random scenes; returns the loss of each step"""
+    """Random scenes, a rate that falls to 0; returns the loss of each step.
+
+    Adam is gradient descent with a step size of its own for every weight.
+    """
     rng, losses = np.random.default_rng(seed), []
     optimizer = minifcn.Adam(model.parameters, rate=rate)
     for step in range(steps):
@@ -57,9 +65,10 @@ def train(model, steps, rate=3e-3, seed=0, only=None, batch=4):
 # %% [markdown] lang="en"
 # ## Look 1: the loss before the first step
 #
-# All score layers start at zero, so the first loss is known (notebook 8): the logarithm of the
-# number of classes. Anything else means that scores do not start at zero, or that labels are not
-# what you think.
+# All score layers start at zero, the other layers with random weights of the size that keeps the
+# activations alike from layer to layer ("He initialisation"). So the first loss is known (notebook
+# 8): the logarithm of the number of classes. Anything else means that scores do not start at zero,
+# or that labels are not what you think.
 
 # %%
 model = new_model(32)
@@ -111,15 +120,16 @@ show(figure, alt="Left: the loss falls from ln(11), the dotted line, towards 0. 
 # ```
 
 # %% tags=["question"]
-# A network that has learned nothing but to say "background":
+# First a network that has learned nothing but to say "background".
 display(question("accuracy-background", None),
         question("accuracy-better", None),
-        question("iu-absent", None))
+        question("iu-absent", None),
+        question("iu-images", None))
 
 # %% tags=["answer"]
 display(question("accuracy-background", reveal=True),
         question("accuracy-better", reveal=True),
-        question("iu-absent", reveal=True))
+        question("iu-absent", reveal=True), question("iu-images", reveal=True))
 
 # %% [markdown] lang="en"
 # How the IU of one class comes out of the matrix, step by step:
@@ -212,12 +222,15 @@ for place, found in enumerate(experiments.values()):
     axis.plot([place - 0.2, place + 0.2], [np.mean(found)] * 2, color="black")
 axis.set_xticks(range(3), list(experiments))
 axis.set(ylabel="mean IU", ylim=(0, None), xlim=(-0.5, 2.5))
-show(figure, alt="Mean IU of three seeds for each of three ways to train FCN-8s. The two staged "
-     "ways lie close together; the one that is trained at once, from random weights, lies lower.")
+show(figure, alt="Mean IU of three seeds for each of three ways to train FCN-8s, as dots around "
+     "their mean. Staged and frozen is the best, at once comes next, staged and learned is last.")
 
 # %% [markdown] lang="en"
-# What to keep: a difference smaller than the spread of the seeds is no difference. And stages help
-# because the skips need something to refine.
+# What to keep: a difference smaller than the spread of the seeds is no difference. The learned
+# upsampling comes out lower by more than that: in so few steps, at a rate that suits the other
+# layers, its kernels leave the bilinear tent and have not found anything better yet. And compare
+# what was paid: the staged networks began with the weights of FCN-32s, which had steps of its own.
+# Stages help because the skips need something to refine; they are not free.
 #
 # ## A bug to find
 #

@@ -9,13 +9,18 @@
 # Times differ from machine to machine. What you should remember are the reasons and the ratios.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.ops import reference
 from minifcn.teaching import grid, question, show
@@ -158,7 +163,7 @@ print("outputs:", [float(m[0] + m[1] + m[2]), float(m[1] - m[2] - m[3])],
       "directly:", np.correlate(d, g).tolist())
 
 # %% tags=["question"]
-# In two dimensions the savings multiply.
+# In two dimensions the savings multiply. The second question is for later, when we come to fc6.
 display(question("winograd", None),
         question("weights-reused", None))
 
@@ -267,8 +272,9 @@ print(report.diagnosis)
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# 1. *Warm up.* How many products does FCN-8s need for a picture of 500 x 500 pixels, and how long
-#    would a core take that does 100 billion a second? (`FCN(seed=None).summary(500, 500)`)
+# 1. *Warm up.* `question("conv-macs")`: the products of one layer. How many does FCN-8s need for a
+#    picture of 500 x 500 pixels, and how long would a core take that does 100 billion a second?
+#    (`FCN(seed=None).summary(500, 500)`)
 # 2. *A step further.* Write `y` of idea 3 for a whole row with the four products per pair of
 #    outputs, and compare with `np.correlate`.
 # 3. *With thought.* `dweight` is a sum over all pixels. Cut the image into two halves, give each to

@@ -7,6 +7,12 @@
 # notebook runs anywhere; put the path of a folder of yours in the marked line, and go on.
 
 # %%
+try:
+    import minifcn
+except ModuleNotFoundError:     # Colab and the like: put the wheel of minifcn beside this notebook
+    get_ipython().run_line_magic("pip", "install --quiet minifcn-*.whl")  # noqa: F821
+    import minifcn
+
 import tempfile
 from pathlib import Path
 
@@ -15,10 +21,8 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
-import minifcn
 from minifcn import gradcheck
 from minifcn.data import Streets, open_dataset, survey, write_mask
-from minifcn.ops import reference
 from minifcn.teaching import question, show
 
 # %% [markdown] lang="en"
@@ -146,13 +150,13 @@ print("wrong beside an outline more often than far from it:", shares[0] > 2 * sh
 
 # %%
 image, labels, _ = data[2]
-changes = {"as it is": (image, labels), "upside down": (image[::-1], labels[::-1]),
+changes = {"unchanged": (image, labels), "upside down": (image[::-1], labels[::-1]),
            "dark": (image // 4, labels), "half the size": (image[::2, ::2], labels[::2, ::2])}
 accuracy = {}
 for name, (changed, truth) in changes.items():
     changed = np.ascontiguousarray(changed)
     accuracy[name] = np.mean((model.predict(changed) == truth)[truth != 255])
-print("as it is is the best:", max(accuracy, key=accuracy.get) == "as it is")
+print("best of all unchanged:", max(accuracy, key=accuracy.get) == "unchanged")
 
 # %% tags=["timing"]
 for name, value in accuracy.items():
@@ -172,11 +176,18 @@ print(f"probabilities {probabilities.shape}, sums to 1: "
 print("surer where it is right:", certain[valid][right].mean() > certain[valid][~right].mean())
 
 # %% [markdown] lang="en"
-# The explorer shows the rest: `model.explore(image)`, or `minifcn explore streets-8s photo.jpg`. It
-# draws every layer, and for a pixel its receptive field and the gradient of its score.
+# The explorer shows the rest. Here are four layers of it: click one, then a cell, and see its
+# receptive field and the sum that it is made of; then choose the gradient of a pixel's score in the
+# list. `model.explore(image).save("explorer.html")`, or `minifcn explore streets-8s photo.jpg`, has
+# all layers.
 #
-# What decides about a pixel is a softmax over its scores. Step through it for one pixel of three
-# classes.
+# What decides about a pixel in the end is a softmax over its scores. Below the explorer, step through
+# it for one pixel of three classes.
+
+# %%
+image, labels, _ = data[2]
+model.explore(image, pixels=[(60, 40), (40, 100)],
+              layers=["pool3", "score_pool3", "fuse_pool3", "upscore8"])
 
 # %%
 def softmax(scores, probabilities):
@@ -200,7 +211,7 @@ minifcn.trace(softmax, np.array([2.0, 0.0, 1.0]), np.zeros(3))
 # command line:
 #
 # ```
-# minifcn train folder --data mine --out runs/mine --recipe small-folder
+# minifcn train folder --data mine --out runs/mine --recipe folder
 # minifcn evaluate runs/mine/best.safetensors folder --data mine
 # minifcn predict runs/mine/best.safetensors photos/ --out masks
 # ```
@@ -227,7 +238,7 @@ def smooth_backward(dy, scores):
     return (dx,)
 
 
-inputs = [np.random.default_rng(0).normal(size=(2, 4, 5, 3))]
+inputs = [np.random.default_rng(0).normal(size=(2, 4, 7, 3))]
 report = gradcheck.check(smooth, smooth_backward, inputs, strict=False)
 print("right:", report.ok)
 
@@ -256,14 +267,15 @@ confusion = sum(confusion_matrix(labels, model.predict(image), model.classes)
                 for image, labels, _ in (data[index] for index in range(len(data))))
 np.fill_diagonal(confusion, 0)
 truth, called = np.unravel_index(confusion.argmax(), confusion.shape)
-print(truth != called, confusion.shape)
+print(f"{model.class_names[truth]} is most often taken for {model.class_names[called]}")
 
 # 3. Mostly a little: errors that are not the same in both are averaged out. It costs twice the
 #    time.
 image, labels, _ = data[2]
 mirrored = model.probabilities(np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
 both = (model.probabilities(image) + mirrored).argmax(axis=-1)
-print(both.shape, reference.relu_forward(np.zeros(1)).shape)
+for name, guess in (("alone", model.predict(image)), ("with its mirror image", both)):
+    print(f"{name}: {np.mean((guess == labels)[labels != 255]):.1%} of the pixels are right")
 
 # %% [markdown] lang="en"
 # ## What you can now do

@@ -13,18 +13,18 @@ the result, so no two add to the same value.
 import numpy as np
 
 from minifcn.ops.checks import bilinear_kernel, conv_transpose2d_size, dense, pair
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
 
-@compiled
+@block
 def _add_multiple(target, factor, source):
     for c in range(target.size):
         target[c] += factor * source[c]
 
 
-@compiled
+@block
 def _gather_forward(x, line, factor, padding, a, y):
     """y (inner,) at place a of the upsampled axis, from x (extent, inner)."""
     y[:] = 0
@@ -43,7 +43,7 @@ def _upsample(thread, begin, end, x, line, factor, padding, y):
         _gather_forward(x[o], line, factor, padding, a, y[o, a])
 
 
-@compiled
+@block
 def _gather_backward(dy, line, factor, padding, i, dx):
     """dx (inner,) at place i of the original axis, from dy (extent, inner)."""
     dx[:] = 0

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..checks import Pair
-from ..compiling import compiled
+from ..compiling import block
 from ..memory import empty, scratch
 from ..threads import get_threads, parallel, shared
 from .gemm import (
@@ -89,7 +89,7 @@ def extents_of(x_shape, y_shape, kernel: tuple[int, int], stride: Pair, padding:
     return Extents(images, height, width, channels, *y_shape[1:], *kernel, *stride, *padding)
 
 
-@compiled
+@block
 def inside(plan, j):
     """At output column j, the image column under the kernel's first, and which lie in the image."""
     left = j * plan.stride_columns - plan.pad_columns
@@ -97,7 +97,7 @@ def inside(plan, j):
     return left, first, max(first, min(plan.kernel_columns, plan.width - left))
 
 
-@compiled
+@block
 def gather_patches(plan, x, place, count, q0, q1, patches, p0):
     """patches[place, q0:q1] for some places, counted over all images; q counts (ki, kj, c).
 
@@ -192,7 +192,7 @@ def forward(plan: Extents, x, weight, bias, floor=NO_FLOOR) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------
 
 
-@compiled
+@block
 def add_back(plan, products, p0, distance, dx, row):
     """dx[row] += the products of one output row, for one kernel row."""
     for j in range(plan.out_width):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
@@ -22,7 +22,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 VALUES = 1 << 14    # of a block: 64 kB of float32 stay in the L2 cache, and share out evenly
 
 
-@compiled
+@block
 def _mix(z):
     z = z + GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -38,7 +38,7 @@ class Draw(NamedTuple):
     scale: float
 
 
-@compiled
+@block
 def _forward_block(x, counter, threshold, scale, y, mask):
     for i in range(x.size):
         mask[i] = _mix(counter + np.uint64(i) * GOLDEN) >> np.uint64(11) >= threshold
@@ -57,7 +57,7 @@ def _forward(thread, begin, end, x, draw, y, mask):
                        y[start:stop], mask[start:stop])
 
 
-@compiled
+@block
 def _backward_block(dy, mask, scale, dx):
     for i in range(dy.size):
         dx[i] = dy[i] * scale if mask[i] else dy.dtype.type(0)

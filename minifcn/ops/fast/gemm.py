@@ -24,7 +24,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
-from ..compiling import compiled
+from ..compiling import block
 from ..memory import CACHE_LINE, empty, scratch
 from ..threads import get_threads, parallel, shared
 from .vectors import (
@@ -40,6 +40,7 @@ from .vectors import (
     move_vector,
     opaque,
     prefetch,
+    room_for_few_rows,
     tile_columns,
     tile_few_rows,
     tile_lanes,
@@ -152,20 +153,20 @@ micro_kernel = make_micro_kernel("rows")
 small_micro_kernel = make_micro_kernel("few_rows")
 
 
-@compiled
+@block
 def at(matrix, i, j):
     """What begins at row i and column j of a matrix."""
     return Matrix(matrix.array, matrix.start + i * matrix.row + j * matrix.column,
                   matrix.row, matrix.column)
 
 
-@compiled
+@block
 def no_floor(array):
     """In the array's dtype: max(x, -inf) is x."""
     return array.dtype.type(NO_FLOOR)
 
 
-@compiled
+@block
 def copy_block(source, rows, columns, target, width):
     """Copy rows x columns to rows that are dense, and fill these with zeros up to ``width``.
 
@@ -195,7 +196,7 @@ def copy_block(source, rows, columns, target, width):
             y[t0 + i * t_row + j] = 0
 
 
-@compiled
+@block
 def pack(b, depth, columns, panels, start):
     """Copy ``depth`` x ``columns`` of B into panels as wide as the tile, with zeros at the end.
 
@@ -208,7 +209,7 @@ def pack(b, depth, columns, panels, start):
                        Matrix(panels, start + j * depth + k * width, width, DENSE), width)
 
 
-@compiled
+@block
 def pack_rows(a, rows, depth, packed, start):
     """Copy ``rows`` x ``depth`` of A to dense rows.
 
@@ -217,7 +218,7 @@ def pack_rows(a, rows, depth, packed, start):
     copy_block(a, rows, depth, Matrix(packed, start, depth, DENSE), depth)
 
 
-@compiled
+@block
 def multiply_panel(rows, columns, depth, a, b, ahead, result):
     """C[rows, columns] = max(start + A B, floor), for one packed panel of B and all rows.
 
@@ -237,7 +238,9 @@ def multiply_panel(rows, columns, depth, a, b, ahead, result):
             small_micro_kernel(rows - i, depth, at(a, i, ZERO), b, ahead,
                                Result(at(c, i, ZERO), at(start, i, ZERO), floor, stream))
         return
-    edge = np.zeros(few * width, c.array.dtype)     # a narrow panel must not write past its columns
+    edge = room_for_few_rows(c.array)       # a narrow panel must not write past its columns
+    for k in range(few * width):
+        edge[k] = 0
     for i in range(0, rows, few):
         valid = min(few, rows - i)
         for r in range(valid):

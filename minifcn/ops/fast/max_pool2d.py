@@ -14,12 +14,12 @@ the reference, to the same bits.
 import numpy as np
 
 from minifcn.ops.checks import dense, max_pool2d_size, pair
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
 
-@compiled
+@block
 def _forward_row(x, i, size, stride, y, argmax):
     """One image's x (h, w, c); one row of y and argmax (ow, c)."""
     height, width, channels = x.shape
@@ -50,7 +50,7 @@ def _forward(thread, begin, end, x, size, stride, y, argmax):
         _forward_row(x[n], i, size, stride, y[n, i], argmax[n, i])
 
 
-@compiled
+@block
 def _extremes(values):
     least = largest = values[0]
     for value in values:
@@ -67,7 +67,7 @@ def _reach(thread, begin, end, argmax, reach):
         reach[row] = _extremes(argmax[row])
 
 
-@compiled
+@block
 def _scatter(dy, argmax, dx):
     """One row of windows, dy and argmax (ow, c), onto one image's dx (h w, c)."""
     for j in range(dy.shape[0]):

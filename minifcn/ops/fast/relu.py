@@ -8,14 +8,14 @@ vector units.
 """
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
 VALUES = 1 << 14    # of a block: 64 kB of float32 stay in the L2 cache, and share out evenly
 
 
-@compiled
+@block
 def _forward_block(x, y):
     zero = x.dtype.type(0)
     for i in range(x.size):
@@ -31,7 +31,7 @@ def _forward(thread, begin, end, x, y):
         _forward_block(x[start:stop], y[start:stop])
 
 
-@compiled
+@block
 def _backward_block(dy, y, dx):
     zero = dy.dtype.type(0)
     for i in range(dy.size):

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from minifcn.ops.checks import dense
-from minifcn.ops.compiling import compiled
+from minifcn.ops.compiling import block
 from minifcn.ops.memory import empty
 from minifcn.ops.threads import parallel, shared
 
 PIXELS = 1 << 10    # of a block: with 21 classes 86 kB of float32 scores; also of a sum
 
 
-@compiled
+@block
 def _sum_of_weights(labels, ignore, weights):
     total = 0.0
     for i in range(labels.size):
@@ -38,8 +38,8 @@ class Target(NamedTuple):
     factors: np.ndarray
 
 
-@compiled
-def _block(scores, labels, ignore, factors, dscores):
+@block
+def _pixels(scores, labels, ignore, factors, dscores):
     """The loss of some pixels, whose gradients are written; a class counts ``factors[label]``."""
     loss = 0.0
     for i in range(labels.size):
@@ -70,7 +70,7 @@ def _loss_and_gradient(thread, begin, end, scores, target, losses, dscores):
     labels, ignore, factors = target
     for task in range(begin, end):
         start, stop = task * PIXELS, min((task + 1) * PIXELS, labels.size)
-        losses[task] = _block(scores[start:stop], labels[start:stop], ignore, factors,
+        losses[task] = _pixels(scores[start:stop], labels[start:stop], ignore, factors,
                                dscores[start:stop])
 
 

@@ -15,6 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import as_dtype
 
 
@@ -86,6 +87,22 @@ class Parts(NamedTuple):
 
     array: np.ndarray
     size: int
+
+
+
+@intrinsic
+def room_for_few_rows(typingctx, like):
+    """A flat array of a few rows of a tile, on the stack of the function that asks."""
+    def codegen(context, builder, signature, args):
+        tile, kind = tile_of(as_dtype(like.dtype)), context.get_value_type(like.dtype)
+        size, itemsize = (context.get_constant(types.intp, value) for value in
+                          (tile.few_rows * tile.columns, like.dtype.bitwidth // 8))
+        array = context.make_array(like)(context, builder)
+        populate_array(array, data=cgutils.alloca_once(builder, kind, size=size), shape=[size],
+                       strides=[itemsize], itemsize=itemsize, meminfo=None)
+        return array._getvalue()
+
+    return like(like), codegen
 
 
 # Numbers of NumPy: for each literal among its arguments, Numba would compile a kernel once more

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiling import compiled
+from ..compiling import block
 from ..memory import CACHE_LINE, empty, scratch
 from ..threads import get_threads, parallel, shared
 from .gemm import NO_FLOOR, Result, copy_block, multiply_panel, no_floor, round_up, streams
@@ -122,19 +122,19 @@ class Points(NamedTuple):
     row: int        # from row to row; along a row they are dense
 
 
-@compiled
+@block
 def matrix_at(points, point):
     """The matrix of one point."""
     return Matrix(points.array, points.start + point * points.point, points.row, DENSE)
 
 
-@compiled
+@block
 def across(points, start):
     """A tile, of which each element is at ``start`` in the matrix of another point."""
     return Matrix(points.array, points.start + start, N * points.point, points.point)
 
 
-@compiled
+@block
 def gather_window(plan, x, image, top, left, c, patch):
     """Copy one vector of channels of a window; zeros outside of the image."""
     keep_apart()
@@ -158,7 +158,7 @@ def gather_window(plan, x, image, top, left, c, patch):
                     room[target + l] = 0
 
 
-@compiled
+@block
 def prefetch_window(plan, x, tile):
     """Ask for the window of a tile: its rows are too short for the hardware to foresee the next."""
     keep_apart()
@@ -174,7 +174,7 @@ def prefetch_window(plan, x, tile):
             prefetch_line(x, q)
 
 
-@compiled
+@block
 def transform_tile(plan, source, target):
     """B' x B, or A dy A', for one vector of channels."""
     if plan.window == N:
@@ -185,7 +185,7 @@ def transform_tile(plan, source, target):
         transform_gradient_7(source, target, None, None)
 
 
-@compiled
+@block
 def transform_windows(plan, x, tiles, channels, v, patch):
     """v[point, tile, channel] = B' x B (or A dy A').
 
@@ -212,7 +212,7 @@ def transform_windows(plan, x, tiles, channels, v, patch):
             transform_tile(plan, window, target)
 
 
-@compiled
+@block
 def transform_kernel(plan, source, target):
     """G w G' for one vector of filters."""
     if plan.taps == 3:
@@ -221,7 +221,7 @@ def transform_kernel(plan, source, target):
         transform_kernel_7(source, target, None, None)
 
 
-@compiled
+@block
 def transform_kernels(plan, weight, channels, f0, panels, u, patch):
     """u[panel, point, channel, filter] = G w G', zeros behind the last filter."""
     keep_apart()
@@ -259,7 +259,7 @@ def transform_kernels(plan, weight, channels, f0, panels, u, patch):
                              across(u, v // width * N * N * u.point + c * width + v % width))
 
 
-@compiled
+@block
 def transform_products(plan, m, tiles, f0, output, patch):
     """y = max(A' m A, floor), for some tiles and one panel of filters."""
     keep_apart()
@@ -295,7 +295,7 @@ def transform_products(plan, m, tiles, f0, output, patch):
 # ---------------------------------------------------------------------------------------------
 
 
-@compiled
+@block
 def apart(size):
     """Distance of two points that hold ``size`` elements each, for a whole number of cache lines.
 
@@ -345,7 +345,7 @@ def _all_kernels(thread, begin, end, plan, weight, u, own):
                               Place(own.array, thread * own.size))
 
 
-@compiled
+@block
 def multiply_points(first_time, count, depth, v, u, ahead, bias, m):
     """m (+)= v u at each point, for one panel of filters; the first time, the bias is added.
 

@@ -30,6 +30,7 @@ async function decode({ shape, bytes }) {
 }
 
 async function start(root, data) {
+  if (!window.DecompressionStream) throw new Error("It needs Chrome or Edge 80, Firefox 113, Safari 16.4 or newer: this browser is too old.");
   const layers = new Map(data.layers.map(layer => [layer.name, layer])), output = layers.get("output");
   for (const layer of data.layers) {
     if (layer.map) layer.values = (await decode(layer.map)).values;
@@ -178,7 +179,7 @@ async function start(root, data) {
       ? `It sees rows ${between(seen[0])} and columns ${between(seen[1])} of the picture.` : "It sees nothing but padding.");
     if (pixel) caption.append(" Gradient: ", make("b", {}, digits(at(layer, row, column, channel, slope(layer)), 3)),
       `. ${pixel.meaning}`);
-    does.textContent = layer.says;
+    does.textContent = `${layer.name}: ${layer.says}`;
     mark(onPicture.field, data.size, seen);
     mark(onPicture.cursor, data.size, centre().map(pixel => [pixel, pixel]));
     paint(onMap.canvas, layer, channel);

@@ -12,9 +12,7 @@ function start(root, data) {
   const sources = [...view.querySelectorAll(".code")];
   const boxes = []; // the elements of cells, by key
   for (const box of view.querySelectorAll(".cell")) boxes[box.dataset.key] = box;
-  let row = null; // the current line
-  let chosen = null; // the key of the cell that is asked about
-  let timer = 0;
+  let timer = 0, row = null, chosen = null; // the current line; the key of the cell that is asked about
 
   // ---- moving ----
 
@@ -49,17 +47,16 @@ function start(root, data) {
     boxes[key].style.setProperty("--level", level.toFixed(3));
     boxes[key].classList.toggle("negative", value < 0);
     boxes[key].classList.toggle("long", boxes[key].textContent.length > 5);
+    boxes[key].classList.toggle("longer", boxes[key].textContent.length > 7);
   }
 
   function mark(name, keys) {
-    for (const box of [...view.getElementsByClassName(name)]) box.classList.remove(name);
+    for (const box of [...arrays.getElementsByClassName(name)]) box.classList.remove(name);
     for (const key of keys) boxes[key].classList.add(name);
   }
 
   function showStep() {
-    const k = replay.position - 1;
-    const step = replay.steps[k];
-    const last = k + 1 === replay.count;
+    const k = replay.position - 1, step = replay.steps[k], last = k + 1 === replay.count;
     for (const name of ["start", "back"]) part(name).ariaDisabled = !step; // they keep the focus
     for (const name of ["step", "next", "end"]) part(name).ariaDisabled = last;
     slider.value = k + 1;
@@ -69,17 +66,17 @@ function start(root, data) {
     formula.textContent = step ? "" : `${data.name}: press Step`;
     showLine(step);
     if (step) {
-      const { left, right, result, sign } = replay.words(k);
+      const { left, right, result } = replay.words(k);
       where.textContent = [`Step ${k + 1} of ${replay.count}`, data.sources[step.source],
         `line ${step.line}`, ...step.tests.map((test) => data.tests[test])].join(" · ");
       element(formula, "span", "left", {}, left);
-      element(formula, "span", "right", {}, ` → ${right} ${sign} `);
+      element(formula, "span", "right", {}, ` → ${right}`);
       element(formula, "strong", "result", {}, result);
     }
     if (data.error && last) element(formula, "span", "error", {}, ` Then line ${data.error.line} raised ${data.error.text}`);
     numbers.textContent = "";
     for (const [name, value] of replay.numbers()) {
-      element(numbers, "span", "", {}, `${name} `);
+      element(numbers, "span", "", {}, `${name}\u00a0`);
       numbers.append(`${format(value)}  `);
     }
     caption.textContent = `${where.textContent}: ${formula.textContent}`;
@@ -109,7 +106,10 @@ function start(root, data) {
     story.textContent = "";
     element(story, "p", "name", {}, key === undefined ? "Point at a cell: what made it, and where does it go?"
       : `${replay.label(key)} = ${value === undefined ? "not yet written" : format(value, 17)}`);
-    list("Made in", made.steps, ({ right, sign, result }) => `${right} ${sign} ${result}`);
+    list("Made in", made.steps, ({ right, result }, { writes, line }) => {
+      const mine = writes.length > 8 && writes.find(([written]) => written === key);
+      return mine ? `${format(mine[2])} (line ${line}, with others)` : `${right}${result}`;
+    });
     list("Goes into", goes.steps, ({ left, result }) => `${left} → ${result}`);
   }
 
@@ -120,7 +120,7 @@ function start(root, data) {
     const items = element(story, "ol", "");
     const first = Math.max(0, Math.min(done - 20, steps.length - 40)); // forty are enough to read
     steps.slice(first, first + 40).forEach((k, place) => {
-      element(items, "li", k < replay.position ? "done" : "", { value: first + place + 1 }, words(replay.words(k)));
+      element(items, "li", k < replay.position ? "done" : "", { value: first + place + 1 }, words(replay.words(k), replay.steps[k]));
     });
   }
 
@@ -146,7 +146,8 @@ function start(root, data) {
   const keys = {
     Home: "start", b: "back", ArrowLeft: "back", s: "step", ArrowRight: "step", " ": "play", n: "next", End: "end",
   };
-  view.addEventListener("keydown", (event) => {
+  const alone = document.body.children.length === 1 && document.body; // a page of our own: keys work everywhere
+  (alone || view).addEventListener("keydown", (event) => {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select") || (key === " " && target.matches("button"))) return;
     const box = cellAt(target);
@@ -158,8 +159,7 @@ function start(root, data) {
   });
 
   function focusBeside(box, key) {
-    const line = box.parentElement;
-    const column = [...line.children].indexOf(box);
+    const line = box.parentElement, column = [...line.children].indexOf(box);
     const other = {
       ArrowLeft: line.children[column - 1], ArrowRight: line.children[column + 1],
       ArrowUp: line.previousElementSibling?.children[column], ArrowDown: line.nextElementSibling?.children[column],
@@ -172,7 +172,7 @@ function start(root, data) {
 
   Object.keys(boxes).forEach(paint);
   goTo(0);
-  if (document.body.children.length === 1) view.focus({ preventScroll: true }); // a page of our own
+  if (alone) view.focus({ preventScroll: true });
 }
 
 // ---- small things ----
@@ -300,13 +300,12 @@ function makeReplay(data) {
       return Math.max(0, Math.min(steps.length, position));
     },
 
-    words(k) { // the three parts of a line
-      const rounded = [];
-      const [left, right, result] = steps[k].texts;
-      return {
-        left: left.replace(/⟨(w?)(\d+):?\d*⟩/g, (_, kind, n) => label(kind ? steps[k].writes[n][0] : steps[k].reads[n][0])),
-        right: fill(right, steps[k], rounded), result: fill(result, steps[k], rounded), sign: rounded.length ? "≈" : "=",
-      };
+    words(k) { // of a line; right is empty where the result says nothing new: 2 = 2, y = np.zeros(3) = y
+      const [step, rounded] = [steps[k], []];
+      const left = step.texts[0].replace(/⟨(w?)(\d+):?\d*⟩/g, (_, kind, n) => label(kind ? step.writes[n][0] : step.reads[n][0]));
+      const [right, result] = step.texts.slice(1).map((text) => fill(text, step, rounded));
+      if (right === result || left.startsWith(`${result.replace(/[()]/g, "")} `)) return { left, right: "", result: right };
+      return { left, right: `${right} ${rounded.length ? "≈" : "="} `, result };
     },
 
     numbers() { // of the function that the current step stands in

@@ -37,6 +37,8 @@ CAUSES = frozenset({
 FURTHER_CAUSES = frozenset({
     "abs", "zero", "flipped", "shifted", "axes_swapped", "transposed_memory", "results_swapped",
     "stride_axes_swapped", "padding_ignored", "padding_axes_swapped", "padding_not_zero",
+    "clipped", "comparison", "condition", "index_fixed", "log_clipped", "loop_bound",
+    "mask_values", "names_swapped", "nearest", "onehot_wrong", "size_ignored",
     "first_row_missing", "first_column_missing", "first_channel_missing", "first_image_missing",
     "bias_missing", "bias_repeated", "leaky", "argmax_index", "image_ignored", "starts_at_zero",
     "border_not_clipped", "mean_for_max", "min_for_max", "wrong_kernel", "channels_mixed",
@@ -45,7 +47,7 @@ FURTHER_CAUSES = frozenset({
     "rate_inverted", "wrong_rate", "seed_ignored", "mask_shared", "aliases_input",
     "non_contiguous", "nan", "crashed",
     # kinds of single edits of the textbook
-    "loop_bound", "index_offset", "operator", "constant", "statement_missing"})
+    "index_offset", "operator", "constant", "statement_missing"})
 
 STYLES = ("im2col", "add_at", "einsum", "fft", "strides", "padded", "flat", "nchw", "classes",
           "functional", "jitted")
@@ -117,7 +119,7 @@ def planted(function: str, *causes: str, **also: Callable) -> Callable:
     ``also`` are further functions that the bug's module needs in place of the right ones, such as a
     forward that remembers something for its backward.
     """
-    assert causes and CAUSES.issuperset(causes), causes
+    assert causes and set(causes) <= CAUSES | FURTHER_CAUSES, causes
 
     def enter(wrong: Callable) -> Callable:
         name = f"{operation_of(function)}.{wrong.__name__}"

@@ -32,7 +32,7 @@ def gathered_with(kernel, dy, factor, padding, x_shape):
 # ---------------------------------------------------------------------------------------------
 
 
-@planted("bilinear_upsample_forward", "unknown", "kernel_flipped")
+@planted("bilinear_upsample_forward", "wrong_kernel", "kernel_flipped")
 def kernel_off_centre(x, factor, size, padding):
     """The kernel's centre is factor - 1 for even sizes too."""
     half = (size + 1) // 2
@@ -47,13 +47,13 @@ def kernel_of_sum_one(x, factor, size, padding):
     return upsampled_with(kernel / kernel.sum(), x, factor, padding)
 
 
-@planted("bilinear_upsample_forward", "unknown")
+@planted("bilinear_upsample_forward", "wrong_kernel")
 def nearest_neighbour(x, factor, size, padding):
     """Every cell is repeated: a kernel of ones."""
     return upsampled_with(np.ones((size, size)), x, factor, padding)
 
 
-@planted("bilinear_upsample_forward", "unknown")
+@planted("bilinear_upsample_forward", "wrong_kernel")
 def border_made_up_for(x, factor, size, padding):
     """Divided by the sum of the weights, so that constants survive at the border too."""
     y = right.bilinear_upsample_forward(x, factor, size, padding)
@@ -96,7 +96,7 @@ def stamps_one_apart(x, factor, size, padding):
     return crop(y, padding).copy()
 
 
-@planted("bilinear_upsample_forward", "unknown")
+@planted("bilinear_upsample_forward", "channels_mixed")
 def channels_mixed(x, factor, size, padding):
     """The bilinear kernel stands in all channel pairs, not on the diagonal only."""
     mixed = np.repeat(x.sum(3, keepdims=True), x.shape[3], 3)
@@ -174,7 +174,7 @@ def mean_of_the_window(dy, factor, size, padding, x_shape):
     return right.bilinear_upsample_backward(dy, factor, size, padding, x_shape) / size**2
 
 
-@planted("bilinear_upsample_backward", "unknown")
+@planted("bilinear_upsample_backward", "wrong_kernel")
 def sum_of_the_window(dy, factor, size, padding, x_shape):
     """The sum of dy under the stamp, without the kernel."""
     return gathered_with(np.ones((size, size)), dy, factor, padding, x_shape)
@@ -215,7 +215,7 @@ def of_ones(dy, factor, size, padding, x_shape):
     return right.bilinear_upsample_backward(np.ones_like(dy), factor, size, padding, x_shape)
 
 
-@planted("bilinear_upsample_backward", "overlap_assigned", "unknown")
+@planted("bilinear_upsample_backward", "overlap_assigned")
 def nearest_only(dy, factor, size, padding, x_shape):
     """Each output cell is credited to one input cell only, the one whose stamp came last."""
     owner = np.zeros(((x_shape[1] - 1) * factor + size, (x_shape[2] - 1) * factor + size, 2), int)
@@ -252,7 +252,7 @@ def gathered_in_float32(dy, factor, size, padding, x_shape):
     return right.bilinear_upsample_backward(dy, factor, size, padding, x_shape).astype(np.float32)
 
 
-@planted("bilinear_upsample_backward", "wrong_shape", "kernel_axes_swapped", "unknown")
+@planted("bilinear_upsample_backward", "wrong_shape", "kernel_axes_swapped")
 def rows_and_columns_exchanged(dy, factor, size, padding, x_shape):
     """dx has its row and column axes exchanged."""
     dx = right.bilinear_upsample_backward(dy, factor, size, padding, x_shape)

@@ -19,7 +19,7 @@ def flipped(x, weight, bias, stride=1, padding=0):
     return y
 
 
-@planted("conv2d_forward", "kernel_axes_swapped", "unknown")
+@planted("conv2d_forward", "kernel_axes_swapped")
 def kernel_transposed(x, weight, bias, stride=1, padding=0):
     """Loops that read weight[kj, ki]: an IndexError for kernels that are not square."""
     y = conv2d_output(x, weight, stride, padding)
@@ -50,7 +50,7 @@ def windows_one_apart(x, weight, bias, stride=1, padding=0):
     return y
 
 
-@planted("conv2d_forward", "stride_ignored", "unknown")
+@planted("conv2d_forward", "stride_axes_swapped", "stride_ignored")
 def stride_of_rows_for_both(x, weight, bias, stride=1, padding=0):
     """Columns advance with the stride of the rows: right for every square stride."""
     (sh, sw), x = pair(stride), pad(x, padding)
@@ -89,7 +89,7 @@ def padding_at_the_top(x, weight, bias, stride=1, padding=0):
     return right.conv2d_forward(x, weight, bias, stride)
 
 
-@planted("conv2d_forward", "unknown")
+@planted("conv2d_forward", "padding_not_zero")
 def padded_with_the_edge(x, weight, bias, stride=1, padding=0):
     """The border repeats the outermost pixels instead of zeros."""
     ph, pw = pair(padding)
@@ -156,13 +156,13 @@ def mean_of_the_window(x, weight, bias, stride=1, padding=0):
     return y
 
 
-@planted("conv2d_forward", "unknown")
+@planted("conv2d_forward", "bias_missing")
 def bias_forgotten(x, weight, bias, stride=1, padding=0):
     """No bias is added."""
     return right.conv2d_forward(x, weight, 0 * bias, stride, padding)
 
 
-@planted("conv2d_forward", "unknown")
+@planted("conv2d_forward", "bias_repeated")
 def bias_in_every_product(x, weight, bias, stride=1, padding=0):
     """The bias is added inside the loop over the kernel's rows."""
     return right.conv2d_forward(x, weight, weight.shape[0] * bias, stride, padding)
@@ -196,7 +196,7 @@ def channels_first(x, weight, bias, stride=1, padding=0):
     return right.conv2d_forward(x, weight, bias, stride, padding).transpose(0, 3, 1, 2)
 
 
-@planted("conv2d_forward", "wrong_shape", "unknown")
+@planted("conv2d_forward", "wrong_shape")
 def batch_axis_squeezed(x, weight, bias, stride=1, padding=0):
     """np.squeeze takes away every axis of extent 1."""
     return right.conv2d_forward(x, weight, bias, stride, padding).squeeze()
@@ -247,13 +247,13 @@ def squared_a_little(x, weight, bias, stride=1, padding=0):
     return y + 1e-3 * y**2
 
 
-@planted("conv2d_forward", "unknown", "wrong_shape")
+@planted("conv2d_forward", "wrong_shape")
 def nothing_returned(x, weight, bias, stride=1, padding=0):
     """The return statement is missing."""
     right.conv2d_forward(x, weight, bias, stride, padding)
 
 
-@planted("conv2d_forward", "unknown")
+@planted("conv2d_forward", "crashed")
 def only_square_images(x, weight, bias, stride=1, padding=0):
     """Raises an IndexError, because rows and columns are exchanged at one place."""
     y = conv2d_output(x, weight, stride, padding)
@@ -520,7 +520,7 @@ def col2im_by_fancy_index(dy, x, weight, stride=1, padding=0):
     return crop(dx, padding), dweight, dbias
 
 
-@planted("conv2d_backward", "overlap_assigned", "unknown")
+@planted("conv2d_backward", "overlap_assigned")
 def dweight_of_the_last_window(dy, x, weight, stride=1, padding=0):
     """dweight = ... in the loop: the last window's alone remains."""
     dx, _, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
@@ -589,7 +589,7 @@ def dx_through_float32(dy, x, weight, stride=1, padding=0):
     return dx.astype(np.float32).astype(x.dtype), dweight, dbias
 
 
-@planted("conv2d_backward", "wrong_shape", "unknown")
+@planted("conv2d_backward", "results_swapped", "wrong_shape")
 def gradients_in_another_order(dy, x, weight, stride=1, padding=0):
     """Returns dweight, dbias, dx."""
     dx, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)
@@ -664,7 +664,7 @@ def decay_included(dy, x, weight, stride=1, padding=0):
     return dx, dweight + 5e-4 * weight, dbias
 
 
-@planted("conv2d_backward", "unknown")
+@planted("conv2d_backward", "nan")
 def dx_not_a_number(dy, x, weight, stride=1, padding=0):
     """dx is 0 / 0."""
     dx, dweight, dbias = right.conv2d_backward(dy, x, weight, stride, padding)

@@ -37,7 +37,7 @@ def in_and_out_exchanged(x, weight, bias=None, stride=1, padding=0):
     return right.conv_transpose2d_forward(x, weight, bias, stride, padding)
 
 
-@planted("conv_transpose2d_forward", "in_out_exchanged", "channel_axes_swapped", "unknown")
+@planted("conv_transpose2d_forward", "in_out_exchanged", "channel_axes_swapped")
 def contracts_the_outputs(x, weight, bias=None, stride=1, padding=0):
     """x is contracted with the output channels, which works where c_in == c_out only."""
     y = stamped(x, weight, stride)
@@ -128,7 +128,7 @@ def full_last_stride(x, weight, bias=None, stride=1, padding=0):
     return wide
 
 
-@planted("conv_transpose2d_forward", "unknown")
+@planted("conv_transpose2d_forward", "crashed")
 def bias_expected(x, weight, bias=None, stride=1, padding=0):
     """Fails without a bias."""
     y = stamped(x, weight, stride)
@@ -137,7 +137,7 @@ def bias_expected(x, weight, bias=None, stride=1, padding=0):
     return crop(y, padding) + bias
 
 
-@planted("conv_transpose2d_forward", "unknown")
+@planted("conv_transpose2d_forward", "bias_repeated")
 def bias_in_every_stamp(x, weight, bias=None, stride=1, padding=0):
     """The bias is part of the stamp, and adds up where stamps overlap."""
     if bias is None:
@@ -286,7 +286,7 @@ def dx_padded_at_the_end(dy, x, weight, stride=1, padding=0):
     return right.conv_transpose2d_backward(dy, x, weight, stride, 0)[0], dweight, dbias
 
 
-@planted("conv_transpose2d_backward", "padding_wrong_side", "padding_not_cropped", "unknown")
+@planted("conv_transpose2d_backward", "padding_wrong_side", "padding_not_cropped")
 def dweight_forgets_padding(dy, x, weight, stride=1, padding=0):
     """dweight looks at dy as if nothing had been cut off at the top and the left."""
     dx, _, dbias = right.conv_transpose2d_backward(dy, x, weight, stride, padding)
@@ -360,7 +360,7 @@ def everything_in_float32(dy, x, weight, stride=1, padding=0):
     return tuple(each.astype(np.float32) for each in gradients)
 
 
-@planted("conv_transpose2d_backward", "overlap_assigned", "unknown")
+@planted("conv_transpose2d_backward", "overlap_assigned")
 def dweight_assigned(dy, x, weight, stride=1, padding=0):
     """dweight = in the loop over the cells of x: only the last cell counts."""
     dx, _, dbias = right.conv_transpose2d_backward(dy, x, weight, stride, padding)

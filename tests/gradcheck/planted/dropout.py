@@ -20,7 +20,7 @@ def not_inverted(x, rate, seed):
     return x * mask, mask
 
 
-@planted("dropout_forward", "constant_factor", "unknown")
+@planted("dropout_forward", "constant_factor")
 def divided_by_rate(x, rate, seed):
     """Kept values are divided by the rate."""
     mask = mask_of(x.shape, rate, seed)
@@ -34,21 +34,21 @@ def multiplied(x, rate, seed):
     return (x * mask * (1 - rate)).astype(x.dtype), mask
 
 
-@planted("dropout_forward", "unknown")
+@planted("dropout_forward", "rate_inverted")
 def rate_is_kept(x, rate, seed):
     """The rate is read as the probability to keep."""
     mask = ~mask_of(x.shape, rate, seed)
     return (x * mask / (1 - rate)).astype(x.dtype), mask
 
 
-@planted("dropout_forward", "unknown")
+@planted("dropout_forward", "mask_inverted")
 def mask_of_the_dropped(x, rate, seed):
     """The mask returned is True where a value was dropped."""
     mask = mask_of(x.shape, rate, seed)
     return right.dropout_backward(x, mask, rate), ~mask
 
 
-@planted("dropout_forward", "unknown")
+@planted("dropout_forward", "seed_ignored")
 def seed_ignored(x, rate, seed):
     """The same mask for every seed."""
     mask = mask_of(x.shape, rate, 0)
@@ -70,7 +70,7 @@ def generator_kept(x, rate, seed):
     return right.dropout_backward(x, mask, rate), mask
 
 
-@planted("dropout_forward", "unknown")
+@planted("dropout_forward", "mask_shared")
 def whole_channels(x, rate, seed):
     """Whole channels are dropped: one draw for each image and channel."""
     shape = len(x), *[1] * (x.ndim - 2), x.shape[-1]
@@ -87,7 +87,7 @@ def in_place(x, rate, seed):
     return x, mask
 
 
-@planted("dropout_forward", "mutates_input", "unknown")
+@planted("dropout_forward", "aliases_input", "mutates_input")
 def nothing_to_drop(x, rate, seed):
     """At a rate of 0, x itself is returned."""
     mask = mask_of(x.shape, rate, seed)
@@ -101,7 +101,7 @@ def float64_out(x, rate, seed):
     return x * mask * np.float64(1 / (1 - rate)) + np.zeros(1), mask
 
 
-@planted("dropout_forward", "last_image_missing", "unknown")
+@planted("dropout_forward", "last_image_missing")
 def last_image_undropped(x, rate, seed):
     """Nothing is dropped in the last image, and nothing scaled."""
     mask = mask_of(x.shape, rate, seed)
@@ -134,13 +134,13 @@ def scaled_twice(dy, mask, rate):
     return (dy * mask / (1 - rate)**2).astype(dy.dtype)
 
 
-@planted("dropout_backward", "unknown")
+@planted("dropout_backward", "mask_ignored")
 def mask_forgotten(dy, mask, rate):
     """All of dy passes."""
     return (dy / (1 - rate)).astype(dy.dtype)
 
 
-@planted("dropout_backward", "unknown")
+@planted("dropout_backward", "mask_inverted")
 def mask_inverted(dy, mask, rate):
     """dy passes where the value was dropped."""
     return (dy * ~mask / (1 - rate)).astype(dy.dtype)

@@ -14,13 +14,13 @@ def weight_out_in(x, weight, bias):
     return x @ weight.reshape(weight.shape[::-1]).T + bias
 
 
-@planted("linear_forward", "unknown")
+@planted("linear_forward", "bias_missing")
 def bias_forgotten(x, weight, bias):
     """No bias."""
     return x @ weight
 
 
-@planted("linear_forward", "unknown", "sign")
+@planted("linear_forward", "sign")
 def bias_subtracted(x, weight, bias):
     """The bias is a threshold here: subtracted."""
     return x @ weight - bias
@@ -49,13 +49,13 @@ def bias_accumulates(x, weight, bias):
     return y
 
 
-@planted("linear_forward", "constant_factor", "unknown")
+@planted("linear_forward", "constant_factor")
 def scaled_by_fan_in(x, weight, bias):
     """Divided by the square root of c_in."""
     return ((x @ weight + bias) / np.sqrt(len(weight))).astype(x.dtype)
 
 
-@planted("linear_forward", "wrong_shape", "unknown")
+@planted("linear_forward", "wrong_shape")
 def transposed(x, weight, bias):
     """y is (c_out, n)."""
     return (x @ weight + bias).T.copy()
@@ -67,7 +67,7 @@ def forward_in_float32(x, weight, bias):
     return (x.astype(np.float32) @ weight.astype(np.float32) + bias).astype(x.dtype)
 
 
-@planted("linear_forward", "last_channel_missing", "nondeterministic", "unknown")
+@planted("linear_forward", "last_channel_missing", "nondeterministic")
 def last_output_never_written(x, weight, bias):
     """for f in range(c_out - 1), on an array that np.empty made."""
     y = np.empty((len(x), len(bias)), x.dtype)
@@ -210,7 +210,7 @@ def clipped(dy, x, weight):
     return tuple(np.clip(each, -1, 1) for each in right.linear_backward(dy, x, weight))
 
 
-@planted("linear_backward", "wrong_shape", "unknown")
+@planted("linear_backward", "wrong_shape")
 def none_for_dx(dy, x, weight):
     """dx is None, as for a first layer."""
     return None, x.T @ dy, dy.sum(0)

@@ -52,7 +52,7 @@ def argmax_of_the_first_element(x, size=2, stride=2, ceil_mode=True):
     return y, i * stride * x.shape[2] + j * stride
 
 
-@planted("max_pool2d_forward", "unknown", "pool_last_tie")
+@planted("max_pool2d_forward", "pool_last_tie")
 def columns_first(x, size=2, stride=2, ceil_mode=True):
     """Columns are searched before rows: of ties the first in column order wins."""
     def choose(window):
@@ -61,13 +61,13 @@ def columns_first(x, size=2, stride=2, ceil_mode=True):
     return pool_with(choose, x, size, stride, ceil_mode)
 
 
-@planted("max_pool2d_forward", "unknown", "sign")
+@planted("max_pool2d_forward", "min_for_max", "sign")
 def minimum(x, size=2, stride=2, ceil_mode=True):
     """The smallest value wins."""
     return pool_with(np.argmin, x, size, stride, ceil_mode)
 
 
-@planted("max_pool2d_forward", "unknown", "mean_for_sum")
+@planted("max_pool2d_forward", "mean_for_max", "mean_for_sum")
 def average(x, size=2, stride=2, ceil_mode=True):
     """The window's mean instead of its maximum."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -76,14 +76,14 @@ def average(x, size=2, stride=2, ceil_mode=True):
     return y, argmax
 
 
-@planted("max_pool2d_forward", "unknown")
+@planted("max_pool2d_forward", "starts_at_zero")
 def starts_from_zero(x, size=2, stride=2, ceil_mode=True):
     """The search starts from the value 0, so a window of negative values gives 0."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
     return np.maximum(y, 0), argmax
 
 
-@planted("max_pool2d_forward", "unknown")
+@planted("max_pool2d_forward", "border_not_clipped")
 def border_of_zeros(x, size=2, stride=2, ceil_mode=True):
     """Windows beyond the border see zeros there, which win over negative values."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -93,7 +93,7 @@ def border_of_zeros(x, size=2, stride=2, ceil_mode=True):
     return y, argmax
 
 
-@planted("max_pool2d_forward", "unknown", "pool_first_element")
+@planted("max_pool2d_forward", "argmax_index", "pool_first_element")
 def argmax_within_the_window(x, size=2, stride=2, ceil_mode=True):
     """argmax counts within the window, not within the image."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -103,21 +103,21 @@ def argmax_within_the_window(x, size=2, stride=2, ceil_mode=True):
     return y, argmax
 
 
-@planted("max_pool2d_forward", "unknown")
+@planted("max_pool2d_forward", "argmax_index")
 def argmax_column_times_height(x, size=2, stride=2, ceil_mode=True):
     """argmax is column * h + row: column-major."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
     return y, argmax % x.shape[2] * x.shape[1] + argmax // x.shape[2]
 
 
-@planted("max_pool2d_forward", "unknown")
+@planted("max_pool2d_forward", "argmax_index")
 def argmax_times_height(x, size=2, stride=2, ceil_mode=True):
     """argmax is row * h + column: right for square images."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
     return y, argmax // x.shape[2] * x.shape[1] + argmax % x.shape[2]
 
 
-@planted("max_pool2d_forward", "stride_ignored", "unknown", "wrong_shape")
+@planted("max_pool2d_forward", "stride_ignored", "wrong_shape")
 def stride_is_size(x, size=2, stride=2, ceil_mode=True):
     """Windows never overlap: the stride is taken to be the size."""
     y, argmax = pool_output(x, size, stride, ceil_mode)
@@ -172,7 +172,7 @@ def forward_last_row(x, size=2, stride=2, ceil_mode=True):
     return y, argmax
 
 
-@planted("max_pool2d_forward", "last_column_missing", "unknown")
+@planted("max_pool2d_forward", "last_column_missing")
 def last_column_of_windows(x, size=2, stride=2, ceil_mode=True):
     """for kj in range(size - 1): the last column of each window is not looked at."""
     def choose(window):
@@ -182,7 +182,7 @@ def last_column_of_windows(x, size=2, stride=2, ceil_mode=True):
     return pool_with(choose, x, size, stride, ceil_mode)
 
 
-@planted("max_pool2d_forward", "last_row_missing", "nondeterministic", "unknown")
+@planted("max_pool2d_forward", "last_row_missing", "nondeterministic")
 def last_row_never_written(x, size=2, stride=2, ceil_mode=True):
     """for i in range(oh - 1), on arrays that np.empty made."""
     right_y, right_argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -213,7 +213,7 @@ def maxima_in_float32(x, size=2, stride=2, ceil_mode=True):
     return y.astype(np.float32).astype(x.dtype), argmax
 
 
-@planted("max_pool2d_forward", "mutates_input", "unknown")
+@planted("max_pool2d_forward", "aliases_input", "mutates_input")
 def view_of_the_input(x, size=2, stride=2, ceil_mode=True):
     """Windows of one cell: a view of x is returned, so who changes y changes x."""
     y, argmax = right.max_pool2d_forward(x, size, stride, ceil_mode)
@@ -301,7 +301,7 @@ def to_the_first_element(dy, argmax, x_shape):
     return dx
 
 
-@planted("max_pool2d_backward", "pool_first_element", "unknown", max_pool2d_forward=remember)
+@planted("max_pool2d_backward", "mean_for_max", "pool_first_element", max_pool2d_forward=remember)
 def to_every_element(dy, argmax, x_shape):
     """dy goes to all cells of the window, as in average pooling without the average."""
     dx = np.zeros(x_shape, dy.dtype)
@@ -316,7 +316,7 @@ def marks_the_winners(dy, argmax, x_shape):
     return right.max_pool2d_backward(np.ones_like(dy), argmax, x_shape)
 
 
-@planted("max_pool2d_backward", "unknown", "kernel_axes_swapped")
+@planted("max_pool2d_backward", "argmax_index", "kernel_axes_swapped")
 def divided_by_height(dy, argmax, x_shape):
     """Row and column from divmod(argmax, h): right for square images."""
     dx = np.zeros(x_shape, dy.dtype)

@@ -14,19 +14,19 @@ def keeps_the_negative(x):
     return np.where(x < 0, x, 0).astype(x.dtype)
 
 
-@planted("relu_forward", "unknown", "relu_mask")
+@planted("relu_forward", "leaky", "relu_mask")
 def leaky(x):
     """A small slope below zero."""
     return np.where(x > 0, x, x * x.dtype.type(0.01))
 
 
-@planted("relu_forward", "unknown", "relu_mask", "sign")
+@planted("relu_forward", "relu_mask", "sign")
 def absolute(x):
     """The absolute value."""
     return np.abs(x)
 
 
-@planted("relu_forward", "unknown", "last_channel_missing")
+@planted("relu_forward", "clipped", "last_channel_missing")
 def up_to_six(x):
     """ReLU6: values above 6 are cut."""
     return np.clip(x, 0, 6)
@@ -39,7 +39,7 @@ def in_place(x):
     return x
 
 
-@planted("relu_forward", "mutates_input", "unknown")
+@planted("relu_forward", "aliases_input", "mutates_input")
 def itself_if_positive(x):
     """Where nothing is negative, x itself is returned."""
     return x if (x >= 0).all() else np.maximum(x, 0)
@@ -59,7 +59,7 @@ def last_channel(x):
     return y
 
 
-@planted("relu_forward", "unknown")
+@planted("relu_forward", "non_contiguous")
 def in_memory_order(x):
     """Values are taken as they lie in memory: wrong for a transposed array."""
     return np.maximum(x.ravel(order="K"), 0).reshape(x.shape)
@@ -94,13 +94,13 @@ def guided(dy, y):
     return dy * (y > 0) * (dy > 0)
 
 
-@planted("relu_backward", "relu_mask", "unknown")
+@planted("relu_backward", "leaky", "relu_mask")
 def half_at_zero(dy, y):
     """Where the unit is off, half of the gradient passes."""
     return dy * np.where(y > 0, 1, 0.5).astype(dy.dtype)
 
 
-@planted("relu_backward", "unknown", "relu_mask")
+@planted("relu_backward", "relu_mask")
 def times_value(dy, y):
     """dy * y where dy * (y > 0) is meant."""
     return dy * y
@@ -155,7 +155,7 @@ def last_image(dy, y):
     return dx
 
 
-@planted("relu_backward", "last_image_missing", "nondeterministic", "unknown")
+@planted("relu_backward", "last_image_missing", "nondeterministic")
 def last_image_never_written(dy, y):
     """The last image is left out of an array that np.empty made."""
     dx = np.empty_like(dy)

@@ -31,7 +31,7 @@ def one_hot_lost_in_a_copy(scores, labels, ignore=255, reduction="mean", class_w
     return loss, (weights * p / divisor).astype(scores.dtype)
 
 
-@planted("softmax_cross_entropy", "unknown", "onehot_missing")
+@planted("softmax_cross_entropy", "onehot_wrong", "onehot_missing")
 def one_hot_always_first(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The 1 is taken off class 0."""
     loss, _ = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
@@ -40,7 +40,7 @@ def one_hot_always_first(scores, labels, ignore=255, reduction="mean", class_wei
     return loss, (weights * p / divisor).astype(scores.dtype)
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "onehot_wrong")
 def one_hot_not_divided(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The probabilities are divided by the number of pixels, the 1 of the label is not."""
     loss, _ = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
@@ -151,13 +151,13 @@ def ignored_is_class_zero(scores, labels, ignore=255, reduction="mean", class_we
     return right.softmax_cross_entropy(scores, labels, -1, reduction, class_weights)
 
 
-@planted("softmax_cross_entropy", "ignored_not_zero", "ignored_counted", "unknown")
+@planted("softmax_cross_entropy", "ignored_not_zero", "ignored_counted")
 def ignores_255_only(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The argument ignore has no effect."""
     return right.softmax_cross_entropy(scores, labels, 255, reduction, class_weights)
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "unstable")
 def overflows(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The largest score is not subtracted: exp overflows for large scores."""
     _, target, weights, divisor = parts(scores, labels, ignore, reduction, class_weights)
@@ -168,7 +168,7 @@ def overflows(scores, labels, ignore=255, reduction="mean", class_weights=None):
     return float(loss), (weights * (p - target) / divisor).astype(scores.dtype)
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "log_clipped")
 def log_with_epsilon(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """log(p + 1e-5) caps the loss of what is very wrong."""
     _, dscores = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
@@ -176,7 +176,7 @@ def log_with_epsilon(scores, labels, ignore=255, reduction="mean", class_weights
     return float(-(weights * target * np.log(p + 1e-5)).sum() / divisor), dscores
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "nan")
 def empty_mean(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """A batch without a valid pixel divides 0 by 0."""
     loss, dscores = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
@@ -185,20 +185,20 @@ def empty_mean(scores, labels, ignore=255, reduction="mean", class_weights=None)
     return loss, dscores
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "class_weights_ignored")
 def class_weights_ignored(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """class_weights has no effect."""
     return right.softmax_cross_entropy(scores, labels, ignore, reduction)
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "class_weights_ignored")
 def class_weights_in_loss_only(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The gradient knows nothing of class_weights."""
     loss, _ = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
     return loss, right.softmax_cross_entropy(scores, labels, ignore, reduction)[1]
 
 
-@planted("softmax_cross_entropy", "unknown", "constant_factor", "ignored_counted")
+@planted("softmax_cross_entropy", "class_weights_not_normalised")
 def weighted_mean_by_count(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """With class_weights the mean divides by the number of valid pixels, not by their weights."""
     if reduction != "mean":
@@ -237,7 +237,7 @@ def gradient_twice(scores, labels, ignore=255, reduction="mean", class_weights=N
     return loss, 2 * dscores
 
 
-@planted("softmax_cross_entropy", "unknown")
+@planted("softmax_cross_entropy", "softmax_axis")
 def softmax_over_pixels(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The softmax runs over the columns of the image."""
     _, target, weights, divisor = parts(scores, labels, ignore, reduction, class_weights)
@@ -300,7 +300,7 @@ def flat_gradient(scores, labels, ignore=255, reduction="mean", class_weights=No
     return loss, dscores.reshape(-1, scores.shape[-1])
 
 
-@planted("softmax_cross_entropy", "wrong_shape", "unknown")
+@planted("softmax_cross_entropy", "wrong_shape")
 def loss_of_each_image(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """The loss is an array: one number an image."""
     loss, dscores = right.softmax_cross_entropy(scores, labels, ignore, reduction, class_weights)
@@ -315,7 +315,7 @@ def first_pixel(scores, labels, ignore=255, reduction="mean", class_weights=None
     return loss, dscores
 
 
-@planted("softmax_cross_entropy", "ignored_not_zero", "ignored_counted", "unknown")
+@planted("softmax_cross_entropy", "ignored_not_zero", "ignored_counted")
 def labels_as_int8(scores, labels, ignore=255, reduction="mean", class_weights=None):
     """Labels are turned into int8, where 255 is -1: the last class, no longer ignored."""
     labels = labels.astype(np.int8) % scores.shape[-1]

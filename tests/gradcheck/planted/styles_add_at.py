@@ -29,7 +29,7 @@ edit("one_window_short", "conv2d_backward", "last_row_missing wrong_shape crashe
      "Rows of windows are counted to oh - 1, and dy is cut to fit.",
      "rows, columns = places(dy.shape[1:3], weight.shape[:2], stride)",
      "dy = dy[:, :-1]\n    rows, columns = places(dy.shape[1:3], weight.shape[:2], stride)")
-edit("kernel_rows_spaced", "conv2d_forward", "unknown crashed",
+edit("kernel_rows_spaced", "conv2d_forward", "crashed",
      "The stride multiplies the kernel's rows too: a dilated kernel.",
      "+ np.arange(kh)[None, :]\n    columns", "+ np.arange(kh)[None, :] * sh\n    columns",
      also="conv2d_backward", shows="a stride above 1")
@@ -116,7 +116,7 @@ edit("negative_labels", "softmax_cross_entropy", "ignored_not_zero ignored_count
      "Labels beyond the classes are ignored, and -1 counts as the last class.",
      "np.nonzero(targets != ignore)[0]", "np.nonzero(targets < classes)[0]",
      shows="ignore=-1")
-edit("one_hot_all_rows", "softmax_cross_entropy", "onehot_missing",
+edit("one_hot_all_rows", "softmax_cross_entropy", "onehot_wrong onehot_missing",
      "gradient[:, t] -= 1 at fancy indices takes off one in every pixel's row.",
      "    np.subtract.at(gradient, (np.arange(len(t)), t), 1)\n", "    gradient[:, t] -= 1\n",
      shows="more than one pixel")

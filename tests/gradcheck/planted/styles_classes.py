@@ -158,7 +158,7 @@ edit("divisor_of_first_batch", "softmax_cross_entropy", "stateful",
 edit("images_of_mean", "softmax_cross_entropy", "sum_for_mean",
      "The branch of the mean gives 1.", "return max(self.cache[\"w\"].sum(), 1e-300)", "return 1",
      shows="reduction=\"mean\"")
-edit("weights_normalised", "softmax_cross_entropy", "unknown",
+edit("weights_normalised", "softmax_cross_entropy", "class_weights_not_normalised",
      "The class weights are divided by their sum first, in every reduction.",
      "np.asarray(self.class_weights)[target]",
      "(np.asarray(self.class_weights) / np.sum(self.class_weights))[target]",

@@ -122,7 +122,7 @@ edit("not_transposed", "bilinear_upsample_backward", "unknown crashed wrong_shap
      "dx is the forward pass of dy, cut to size.",
      "    return np.einsum(\"ai,nabc,bj->nijc\", rows, dy, columns)",
      "    return bilinear_upsample_forward(dy, factor, size, padding)[:, :x_shape[1], :x_shape[2]]")
-edit("square_root", "relu_forward", "unknown", "x is multiplied by itself, not by the mask.",
+edit("square_root", "relu_forward", "relu_mask", "x is multiplied by itself, not by the mask.",
      "x, x > 0)", "x, np.maximum(x, 0))")
 edit("half_at_zero", "relu_backward", "relu_mask leaky constant",
      "np.heaviside(y, 0.5): half of the gradient passes where the unit is off.",

@@ -35,9 +35,9 @@ edit("at_set_back", "conv2d_backward", "image_ignored index_offset",
      shows="more than one image")
 edit("dw_by_dy_only", "conv2d_backward", "dy_ignored",
      "dweight adds x, not g x.", "+= g * xs[p + c]", "+= xs[p + c]")
-edit("dx_by_dy_only", "conv2d_backward", "unknown",
+edit("dx_by_dy_only", "conv2d_backward", "statement_missing",
      "dx adds g: the weight is forgotten.", "dx[p + c] += g * ws[q + c * F]", "dx[p + c] += g")
-edit("stride_before_padding", "conv2d_backward", "unknown padding_wrong_side",
+edit("stride_before_padding", "conv2d_backward", "padding_wrong_side",
      "(i - ph) * sh: the padding is multiplied by the stride.",
      "a, b = i * sh + ki - ph, j * sw + kj - pw", "a, b = (i - ph) * sh + ki, (j - pw) * sw + kj",
      shows="padding and a stride above 1")

@@ -47,13 +47,13 @@ edit("dbias_first_axis", "conv_transpose2d_backward", "last_image_missing loop_b
 edit("dweight_pairs", "conv_transpose2d_backward", ORDER,
      "tensordot(seen, x): (f, c), reshaped to the weight's shape.",
      "np.tensordot(x, seen[k], ((0, 1, 2),) * 2)", "np.tensordot(seen[k], x, ((0, 1, 2),) * 2)")
-edit("max_without_key", "max_pool2d_forward", "argmax_index",
+edit("max_without_key", "max_pool2d_forward", "pool_first_element argmax_index",
      "max() of the places themselves: the last place of the window.",
      "max(places, key=lambda p: x[n, p[0], p[1], c])", "max(places)")
 edit("later_maximum", "max_pool2d_forward", "pool_last_tie",
      "The places are searched from the end.", "max(places, key", "max(reversed(places), key",
      shows="ties")
-edit("absolute_maximum", "max_pool2d_forward", "unknown",
+edit("absolute_maximum", "max_pool2d_forward", "abs",
      "The key is the absolute value.", "key=lambda p: x[n, p[0], p[1], c]",
      "key=lambda p: abs(x[n, p[0], p[1], c])", shows="negative values")
 edit("starts_floor", "max_pool2d_forward", "wrong_shape",

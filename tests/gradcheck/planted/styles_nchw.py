@@ -9,7 +9,7 @@ edit("reshaped_at_the_door", "conv2d_forward", "axes_swapped transposed_memory",
      "x, w = to_nchw(x), to_oihw(weight)\n    patches, (oh",
      "x, w = x.reshape(len(x), x.shape[3], *x.shape[1:3]), to_oihw(weight)\n    patches, (oh",
      shows="more than one input channel")
-edit("width_before_height", "conv2d_forward", "axes_swapped kernel_axes_swapped crashed",
+edit("width_before_height", "conv2d_forward", "wrong_shape axes_swapped crashed",
      "x becomes (n, c, w, h).",
      "x, w = to_nchw(x), to_oihw(weight)\n    patches, (oh",
      "x, w = x.transpose(0, 3, 2, 1), to_oihw(weight)\n    patches, (oh")

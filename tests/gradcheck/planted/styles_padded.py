@@ -22,7 +22,7 @@ edit("pad_half", "conv2d_forward", "padding_wrong_side wrong_shape",
      "Of the rows' padding, 2 p in all, only p // 2 stand at the top.",
      "    x = np.pad(x, ((0, 0), (ph, ph),",
      "    x = np.pad(x, ((0, 0), (ph // 2, 2 * ph - ph // 2),", shows="padding")
-edit("kernel_smaller_than_stride", "conv2d_backward", "unknown stride_ignored",
+edit("kernel_smaller_than_stride", "conv2d_backward", "stride_ignored",
      "Windows are at most a kernel apart: min(stride, kernel).",
      "r, s = i * sh, j * sw", "r, s = i * min(sh, kh), j * min(sw, kw)",
      shows="a stride larger than the kernel")
@@ -39,10 +39,11 @@ edit("two_bugs_assigned_and_dbias", "conv2d_backward", "overlap_assigned mean_fo
      "Two bugs: dx is assigned, dbias is divided by the images.",
      "s:s + kw, :] += g *", "s:s + kw, :] = g *", "dbias[out] += g\n", "dbias[out] += g / n\n")
 edit("not_for_pairs", "conv2d_forward", "crashed",
-     "stride is used as a number: a pair raises a TypeError.",
-     "sh, sw = (stride, stride) if isinstance(stride, int) else stride", "sh = sw = stride",
-     shows="a pair as stride")
-edit("columns_of_first_channel", "conv_transpose2d_forward", "index_offset constant",
+     "Only pairs of equal numbers are read as one: another pair raises a TypeError.",
+     "sh, sw = (stride, stride) if isinstance(stride, int) else stride",
+     "sh = sw = stride if isinstance(stride, int) or len({*stride}) > 1 else stride[0]",
+     shows="a pair of unequal strides")
+edit("columns_of_first_channel", "conv_transpose2d_forward", "index_fixed index_offset constant",
      "Every input channel uses the kernel of the first.", "weight[:, :, k])\n    y = canvas",
      "weight[:, :, 0])\n    y = canvas", shows="more than one input channel")
 edit("canvas_of_the_size", "conv_transpose2d_forward", "overlap_assigned crashed wrong_shape",
@@ -85,7 +86,7 @@ edit("kernel_of_ones", "bilinear_upsample_forward", "wrong_kernel",
      "    return np.outer(line, line).astype(dtype)",
      "    return (np.outer(line, line) > 0.25).astype(dtype)", also="bilinear_upsample_backward",
      shows="sizes above 1")
-edit("rows_of_columns", "bilinear_upsample_backward", "axes_swapped crashed",
+edit("rows_of_columns", "bilinear_upsample_backward", "names_swapped axes_swapped crashed",
      "The window is found with i and j exchanged.",
      "dy[:, i * factor:i * factor + size, j * factor:j * factor + size, :]",
      "dy[:, j * factor:j * factor + size, i * factor:i * factor + size, :]",

@@ -11,6 +11,7 @@ from minifcn import ops
 from minifcn.gradcheck.cases import OPERATIONS, call
 from minifcn.ops import reference
 from minifcn.ops.compiling import JIT_ENABLED
+from tests.gradcheck.conftest import one_thread  # noqa: F401 (used by every test)
 
 compiled_only = pytest.mark.skipif(not JIT_ENABLED, reason="compares with compiled code")
 
@@ -52,7 +53,7 @@ PLAIN = """
 import sys, numpy as np
 from minifcn.gradcheck.cases import OPERATIONS
 from minifcn.ops import reference
-from tests.gradcheck.test_engines import answers
+from tests.ops.test_agreement import answers
 np.savez(sys.argv[1], **{f"{operation.name}/{k}/{m}": np.asarray(array) for operation in OPERATIONS
                          for k, case in enumerate(operation.cases)
                          for m, array in enumerate(answers(reference, operation, case))})
@@ -103,7 +104,7 @@ import minifcn
 minifcn.set_threads(1)
 from minifcn.gradcheck.cases import OPERATIONS
 from minifcn.ops import fast, reference
-from tests.gradcheck.test_engines import answers
+from tests.ops.test_agreement import answers
 import numpy as np
 for module in (reference, fast):
     for operation in OPERATIONS:

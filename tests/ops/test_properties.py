@@ -9,6 +9,7 @@ import minifcn
 from minifcn import gradcheck, ops
 from minifcn.gradcheck.cases import OPERATIONS
 from tests.conftest import ENGINES
+from tests.gradcheck.conftest import one_thread  # noqa: F401 (used by every test)
 from tests.gradcheck.planted import right
 
 CONV2D, MAX_POOL2D, CONV_TRANSPOSE2D, BILINEAR = OPERATIONS[:4]

@@ -5,6 +5,7 @@ import pytest
 
 from minifcn import ops
 from minifcn.gradcheck.cases import OPERATIONS, call
+from tests.gradcheck.conftest import one_thread  # noqa: F401 (used by every test)
 
 WITH_BACKWARD = [
     pytest.param(operation, case, id=f"{operation.name}: {case.name}")

@@ -7,6 +7,7 @@ import pytest
 
 from minifcn import gradcheck, ops
 from minifcn.gradcheck.cases import OPERATIONS, call
+from tests.gradcheck.conftest import one_thread  # noqa: F401 (used by every test)
 
 CASES = [
     pytest.param(operation, case, id=f"{operation.name}: {case.name}")
@@ -20,7 +21,7 @@ def draw(case, seed=0):
     return case.draw(np.random.default_rng(seed))
 
 
-# where values are tied or exactly 0 there is no derivative; test_kinks.py judges these cases
+# where values are tied or exactly 0 there is no derivative to compare with: see test_kinks.py
 SMOOTH = [each for each in CASES if not re.search("ties|constant image|exact zeros", each.id)]
 
 
