@@ -174,7 +174,7 @@ def test_a_damaged_state_is_one_clear_error(run, tmp_path, new, capsys):
     folder = tmp_path / "run"
     folder.mkdir()
     paths = [path for path in leaves(text["state"]) if path]
-    for path in paths[[*map(repr, WRONG)].index(repr(new)) % 4::4]:
+    for path in paths[[*map(repr, WRONG)].index(repr(new)) % 6::6]:
         damaged = {**text, "state": changed(text["state"], path, new)}
         save_file(arrays, folder / LAST, {"minifcn": json.dumps(damaged)})
         code = main(["train", "--out", str(folder), "--resume", "--quiet"])
@@ -299,8 +299,6 @@ def test_a_folder_whose_name_is_not_utf8_trains_and_resumes(tmp_path):
         pytest.skip("names are UTF-8 on this file system")
     assert main(["train", "shapes", "--out", folder, *SMALL.split()]) == 0
     assert main(["train", "--out", folder, "--resume", "--steps", "3"]) == 0
-    assert main(["train", "--config", os.path.join(folder, "config.toml"), "--quiet",
-                 "--out", str(tmp_path / "again")]) == 0
 
 
 @UNIX
@@ -316,7 +314,7 @@ def test_a_name_of_255_bytes_and_one_with_escapes_are_segmented(tmp_path, capsys
 
 
 @UNIX
-@pytest.mark.parametrize("closed", ["2>&-", "2> >(exit)"])
+@pytest.mark.parametrize("closed", ["2>&-", pytest.param("2> >(exit)", marks=pytest.mark.slow)])
 def test_nobody_has_to_listen(tmp_path, closed):
     command = (f"{sys.executable} -m minifcn train shapes --out {tmp_path}/run {SMALL} {closed}; "
                "exit $?")
@@ -483,7 +481,7 @@ def test_the_limit_of_pixels_can_be_set(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_every_reader_gives_a_result_or_our_own_error(reader, tmp_path):
-    for number in range(40):
+    for number in range(4 if reader.name == "options" else 20):
         assert try_input(reader, mutated(reader, number), tmp_path) in ("result", "error")
 
 
