@@ -485,7 +485,26 @@ show(figure, alt="Three held-out pictures of shapes, their labels, and the masks
 
 # %% [markdown] minifcn="words" part="report"
 # ### BEGIN SOLUTION
-# SAMPLE
+# Mean IU and pixels right on 60 held-out pictures, 150 steps a stage, seed 0 of the data: all
+# background 11.6 % and 81.3 %; FCN-32s 11.6 % and 81.3 %; FCN-16s 16.6 % and 77.9 %; FCN-8s 26.4
+# % and 81.4 %.
+#
+# FCN-32s has learned nothing but to say background: its mean IU is that of the all-background
+# answer, and its 81 % of right pixels are no achievement. By pixels alone, FCN-16s would even be
+# the worst of the four. IU for each class (32s, 16s, 8s): disc 0, 27, 35 %; square 0, 7, 29 %;
+# triangle 0, 0, 12 %; ring 0, 0, 20 %; cross 0, 0, 3 %; bar 0, 0, 0 %. A picture has only 2 x 2
+# cells of fc7, and nearly every cell of 32 x 32 pixels is mostly background. With pool4 a disc is
+# as large as a cell and appears; with pool3 a ring, too. Bars and crosses stay narrower than a
+# cell of 8 pixels.
+#
+# Fair comparison: FCN-8s has been trained for 450 steps in all. FCN-32s alone for 450 steps, with
+# the same rate, reaches a mean IU of 13.1 % (75.9 % of the pixels), and finds little but discs
+# (13 %). So of the lead of 14.8 points over the 32s of the first stage, at most 1.5 points come
+# from more steps, and the rest from the shortcuts.
+#
+# How sure: this is one run of each. A lead of 13 points, where more steps made 1.5, is hardly
+# luck. Whether bars are found, or whether 16s is really worse in pixels than background, I would
+# not claim before I had seen three seeds.
 # ### END SOLUTION
 
 # %% [markdown]
