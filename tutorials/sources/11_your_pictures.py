@@ -181,8 +181,8 @@ print("surer where it is right:", certain[valid][right].mean() > certain[valid][
 # list. `model.explore(image).save("explorer.html")`, or `minifcn explore streets-8s photo.jpg`, has
 # all layers.
 #
-# What decides about a pixel in the end is a softmax over its scores. Below the explorer, step through
-# it for one pixel of three classes.
+# What decides about a pixel in the end is a softmax over its scores. Below the explorer, step
+# through it for one pixel of three classes.
 
 # %%
 image, labels, _ = data[2]
@@ -269,8 +269,8 @@ np.fill_diagonal(confusion, 0)
 truth, called = np.unravel_index(confusion.argmax(), confusion.shape)
 print(f"{model.class_names[truth]} is most often taken for {model.class_names[called]}")
 
-# 3. Mostly a little: errors that are not the same in both are averaged out. It costs twice the
-#    time.
+# 3. Hardly, on this picture. Errors that are not the same in both would be averaged out; it costs
+#    twice the time.
 image, labels, _ = data[2]
 mirrored = model.probabilities(np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
 both = (model.probabilities(image) + mirrored).argmax(axis=-1)
