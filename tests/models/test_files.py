@@ -205,7 +205,7 @@ def test_no_file(tmp_path, path):
         ),
         ({"width": 1 / 8}, r"conv1_1.bias has shape \(1,\), its architecture asks for \(8,\)"),
         ({"fc_channels": 3}, "fc6.bias has shape"),
-        ({"fc_channels": 10**8}, "fc_channels is 100000000; at most"),
+        ({"fc_channels": 10**8}, "fc6.bias has shape"),
         ({"fc_channels": 10**16}, "cannot be built"),
         ({"dtype": "float64"}, "has dtype F32, the network F64"),
         ({"geometry": "tight"}, "geometry is 'tight'"),
