@@ -74,7 +74,7 @@ class Function(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Anything else: ``judge(ask, rng)`` calls the student's functions and gives ``Verdict``s.
+    """Anything else: ``judge(ask, rng)`` calls the student's functions and gives its verdicts.
 
     ``ask(name, *arguments, **options)`` calls a function of the student's. A ``judge`` gives
     equally many verdicts whatever the student does. With ``hidden`` points it is called a second
