@@ -52,6 +52,12 @@ def test_no_link_is_broken(site):
     assert not broken
 
 
+def test_every_page_of_the_reference_documents_something(site):
+    pages = [path for path in (site / "api").glob("*.html") if path.name != "index.html"]
+    assert len(pages) > 5
+    assert not [path.name for path in pages if "sig-name" not in path.read_text()]
+
+
 def test_nothing_is_loaded_from_elsewhere(site):
     assert not [(path.name, source) for path in site.rglob("*.html")
                 for source in Anchors(path).sources if urlsplit(source).scheme in ("http", "https")]
