@@ -12,6 +12,7 @@ than the standard library and NumPy.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import math
@@ -22,6 +23,7 @@ import struct
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,6 +246,30 @@ def plain(text: str, length: int = 400) -> str:
     """A student's text, cut to a length, with everything escaped that a terminal might obey."""
     text = text if len(text) <= length else text[: length - 4] + " ..."
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def without_magic(cell: str) -> list[str]:
+    """The lines of a cell, with "pass" in place of what is Jupyter's; none in another language."""
+    if cell.lstrip().startswith("%%") and not cell.lstrip().startswith(("%%time", "%%capture")):
+        return []
+    lines = []
+    for line in cell.splitlines():
+        code = line.lstrip()
+        magic = code.startswith(("%", "!", "?")) or code.rstrip().endswith("?")
+        lines.append(line[: len(line) - len(code)] + "pass" if magic else line)
+    return lines
+
+
+def parsed(source: bytes | str) -> list[ast.stmt]:
+    """The statements of a student's text; a ValueError says where it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        words = plain(getattr(error, "msg", None) or str(error) or "it is nested too deeply")
+        raise ValueError(f"cannot be read as Python{where}: {words}") from None
 
 
 def _ending(code: int) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minifcn import noticed
-from minifcn.isolation import plain
+from minifcn.isolation import parsed, plain, without_magic
 
 LARGEST = 4 << 20  # bytes of a Python file, and of all the code of a notebook
 TELLING = 130  # nodes of a syntax tree, below which everyone writes the same
@@ -275,17 +275,13 @@ def as_python(notebook: dict[str, Any], given: bool = True) -> tuple[str, list[s
         kind = kind_of(cell)
         if cell["cell_type"] != "code" or kind in SKIPPED or (kind == "given" and not given):
             continue
-        text = without_magic(text_of(cell))
+        text = "\n".join(without_magic(text_of(cell)))
         if text.lstrip().startswith("judge("):  # a test cell that was copied by hand
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                body = ast.parse(text).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            words = plain(getattr(error, "msg", None) or str(error) or "nested too deeply")
-            remarks.append(f"cell {number} cannot be read as Python{where}: {words}")
+            body = parsed(text)
+        except ValueError as error:
+            remarks.append(f"cell {number} {error}")
             continue
         lines = text.splitlines()
         parts.append(f"\n# cell {number}")
@@ -311,19 +307,6 @@ def _forgiving(node: ast.stmt, lines: list[str], number: int) -> str:
         f"try:\n    {body}\nexcept BaseException as error:\n"
         f"    _failed_cells.append(f'cell {number} raises {{type(error).__name__}}: {{error}}')"
     )
-
-
-def without_magic(text: str) -> str:
-    """A cell with "pass" in place of what is Jupyter's and not Python."""
-    if text.lstrip().startswith("%%"):
-        first, _, rest = text.lstrip().partition("\n")
-        text = rest if first.startswith(("%%time", "%%capture")) else ""
-    lines = []
-    for line in text.splitlines():
-        code = line.lstrip()
-        magic = code.startswith(("%", "!", "?")) or code.rstrip().endswith("?")
-        lines.append(line[: len(line) - len(code)] + "pass" if magic else line)
-    return "\n".join(lines)
 
 
 # -- what is worth a sentence ---------------------------------------------------------------------

@@ -10,7 +10,6 @@ import ast
 import difflib
 import json
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,16 @@ from minifcn.gradcheck.module import check_observed
 from minifcn.gradcheck.observe import Call, Crash, ObserverLost, Seen
 from minifcn.gradcheck.report import Report
 from minifcn.gradcheck.signatures import layouts, signature
-from minifcn.isolation import Ended, Limits, Raised, Worker, busy, plain
+from minifcn.isolation import (
+    Ended,
+    Limits,
+    Raised,
+    Worker,
+    busy,
+    parsed,
+    plain,
+    without_magic,
+)
 
 PROBES = (noticed.__file__, observe.__file__)
 LARGEST = 4 << 20  # bytes of a file with homework; notebooks carry pictures
@@ -236,25 +244,13 @@ def _cells(path: Path) -> bytes:
     lines = []
     for number, cell in enumerate(cells, 1):
         lines.append(f"# cell {number}")
-        if cell.lstrip().startswith("%%") and not cell.lstrip().startswith(("%%time", "%%capture")):
-            continue  # a whole cell in another language
-        for line in cell.splitlines():
-            code = line.lstrip()
-            magic = code.startswith(("%", "!", "?")) or code.rstrip().endswith("?")
-            lines.append(line[: len(line) - len(code)] + "pass" if magic else line)
+        lines.extend(without_magic(cell))
     return "\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
 def _defined(source: bytes) -> set[str]:
     """The operations that a file's text defines, whatever its process may say."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        words = plain(getattr(error, "msg", None) or str(error) or "it is nested too deeply")
-        raise ValueError(f"cannot be read as Python{where}: {words}") from None
+    body = parsed(source)
     return {each.name for each in body if isinstance(each, ast.FunctionDef)} & set(FUNCTIONS)
 
 
